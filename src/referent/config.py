@@ -1,0 +1,249 @@
+"""Every setting of Referent: default, bounds, unit and meaning, in one frozen tree of dataclasses.
+
+`load_config` reads YAML, `override` changes single keys, `flatten` lists every setting by its dotted name (the ROS
+node declares its parameters from that list). A setting exists here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from referent.errors import ConfigError
+
+Value = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class SettingInfo:
+    """What a person needs to know about one setting."""
+
+    meaning: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting with its dotted name and present value."""
+
+    name: str
+    value: Value
+    default: Value
+    info: SettingInfo
+
+
+def setting(
+    default: Value,
+    meaning: str,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A dataclass field that carries its bounds, unit and meaning."""
+    return field(default=default, metadata={"info": SettingInfo(meaning, unit, low, high, choices)})
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """How color and depth become frames."""
+
+    max_skew_s: float = setting(0.02, "color and depth this far apart in time still make a pair", unit="s", low=0, high=1)
+    queue_length: int = setting(5, "color and depth images each that wait for their partner", low=1, high=100)
+    depth_unit_m: float = setting(
+        0.001, "metres per count of 16-bit depth (REP-118: 0.001)", unit="m", low=1e-6, high=0.1
+    )
+    max_depth_m: float = setting(10.0, "depth beyond this counts as unknown", unit="m", low=0.1, high=1000)
+    image_transport: str = setting("raw", "how color and depth arrive", choices=("raw", "compressed"))
+    reliable: bool = setting(False, "subscribe reliably instead of with the sensor-data profile")
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """Room 2: SAM 2 over the stream."""
+
+    model: str = setting("referent-sam2-small", "name in models/models.yaml")
+    device: str = setting("auto", "where SAM 2 runs", choices=("auto", "cpu", "cuda"))
+    threads: int = setting(0, "CPU threads of the tracker; 0 = leave to torch", low=0, high=256)
+    image_size: int = setting(0, "side of the square model input; 0 = what the model was made for", unit="px", low=0)
+    history_frames: int = setting(90, "frames of image features kept for late answers", low=1, high=10_000)
+    history_bytes: int = setting(1_000_000_000, "memory those features may take", unit="bytes", low=1_000_000)
+    max_objects: int = setting(16, "objects tracked at once", low=1, high=1000)
+    max_cond_frames: int = setting(4, "prompted frames remembered per object", low=1, high=64)
+    fill_hole_area: int = setting(0, "holes up to this many low-resolution pixels are filled; 0 = none", unit="px", low=0)
+
+
+@dataclass(frozen=True)
+class GrounderConfig:
+    """Room 3: which multimodal LLM answers and how."""
+
+    backend: str = setting("qwen3_vl", "grounder backend: a name from referent.grounding.backends or an entry point")
+    model: str = setting("referent-qwen3vl-tiny", "name in models/models.yaml, a folder, or the server's model name")
+    device: str = setting("auto", "where a local grounder runs", choices=("auto", "cpu", "cuda"))
+    threads: int = setting(1, "CPU threads of a local grounder", low=0, high=256)
+    max_new_tokens: int = setting(256, "length of an answer", unit="tokens", low=8, high=8192)
+    max_items: int = setting(16, "regions taken from one answer", low=1, high=1000)
+    url: str = setting("", "base URL of an OpenAI-compatible server, such as a local vLLM with path /v1")
+    api_key_env: str = setting("REFERENT_API_KEY", "environment variable that holds the server's key")
+    coordinate_space: str = setting(
+        "rel1000", "how the model writes coordinates", choices=("rel1000", "norm1", "pct100", "px_model")
+    )
+    timeout_s: float = setting(20.0, "an answer later than this is a failure", unit="s", low=0.1, high=600)
+    max_reply_bytes: int = setting(1_000_000, "largest reply taken from a server", unit="bytes", low=1000)
+
+
+@dataclass(frozen=True)
+class GroundingConfig:
+    """Room 3: when to ask."""
+
+    lost_after_frames: int = setting(3, "frames without the object before it counts as lost (SAM 2 FAQ: object score <= 0)", low=1)
+    uncertain_score: float = setting(0.4, "mask score below which a track is uncertain", low=0, high=1)
+    backoff_first_s: float = setting(0.5, "pause before asking again after nothing was found", unit="s", low=0.01)
+    backoff_max_s: float = setting(4.0, "longest such pause", unit="s", low=0.01)
+    replay_latency_s: float = setting(0.5, "simulated delay of the grounder in replay", unit="s", low=0, high=600)
+    max_history_turns: int = setting(4, "earlier turns shown to the grounder", low=0, high=100)
+
+
+@dataclass(frozen=True)
+class GeometryConfig:
+    """Room 4: mask and depth to pose."""
+
+    erode_px: int = setting(1, "mask border left out", unit="px", low=0, high=50)
+    edge_fraction: float = setting(0.02, "3x3 depth range above this share of depth is an edge", low=0, high=1)
+    plane_ring_px: int = setting(25, "outer radius of the ring searched for the support plane", unit="px", low=2, high=500)
+    plane_cut_m: float = setting(0.005, "points closer to the support plane are the plane's", unit="m", low=0, high=0.1)
+    min_points: int = setting(30, "fewer points give no pose", low=4)
+    max_points: int = setting(20_000, "more points are thinned", low=100)
+    depth_noise_px: float = setting(0.1, "disparity noise of the depth sensor", unit="px", low=0)
+    depth_baseline_m: float = setting(0.05, "baseline of the depth sensor", unit="m", low=1e-4)
+    floor_position_m: float = setting(0.003, "least position sigma, at 0.5 m", unit="m", low=0)
+    floor_rotation_deg: float = setting(1.0, "least rotation sigma", unit="deg", low=0)
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """What is handed out."""
+
+    frame: str = setting("", "coordinate frame of poses; empty = the camera's optical frame")
+    world_frame: str = setting("", "frame whose z points up, used as gravity; empty = none known")
+    publish_tf: bool = setting(True, "broadcast object_<id> transforms")
+    transform_wait_s: float = setting(0.1, "how long a frame may wait for its transform", unit="s", low=0, high=10)
+    diagnostics_period_s: float = setting(1.0, "time between diagnostics", unit="s", low=0.1, high=60)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole tree."""
+
+    input: InputConfig = field(default_factory=InputConfig)
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
+    grounder: GrounderConfig = field(default_factory=GrounderConfig)
+    grounding: GroundingConfig = field(default_factory=GroundingConfig)
+    geometry: GeometryConfig = field(default_factory=GeometryConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+
+    def __post_init__(self) -> None:
+        for item in flatten(self):
+            check_value(item.name, item.value, type(item.default), item.info)
+
+
+def check_value(name: str, value: object, kind: type, info: SettingInfo) -> None:
+    """Raise ConfigError unless `value` is a legal value of the setting."""
+    if type(value) is not kind:
+        raise ConfigError(f"{name}: {value!r} is {type(value).__name__}, {kind.__name__} is needed")
+    if info.choices and value not in info.choices:
+        raise ConfigError(f"{name}: {value!r} is not one of {', '.join(info.choices)}")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        low = -float("inf") if info.low is None else info.low
+        high = float("inf") if info.high is None else info.high
+        if not low <= value <= high:
+            raise ConfigError(f"{name}: {value} is outside {low:g} to {high:g}{' ' + info.unit if info.unit else ''}")
+
+
+def flatten(config: Config) -> Iterator[Setting]:
+    """Every setting of the tree, by dotted name."""
+    for group in fields(config):
+        section = getattr(config, group.name)
+        for item in fields(section):
+            yield Setting(
+                f"{group.name}.{item.name}", getattr(section, item.name), item.default, item.metadata["info"]
+            )
+
+
+def override(config: Config, changes: Mapping[str, object]) -> Config:
+    """`config` with some settings (dotted names) replaced; ConfigError names what is wrong."""
+    by_group: dict[str, dict[str, object]] = {}
+    kinds = {item.name: type(item.default) for item in flatten(config)}
+    for name, value in changes.items():
+        if name not in kinds:
+            raise ConfigError(f"unknown setting {name!r}{_did_you_mean(name, kinds)}; see `referent config show`")
+        if kinds[name] is float and type(value) is int:
+            value = float(value)
+        group, key = name.split(".", 1)
+        by_group.setdefault(group, {})[key] = value
+    sections = {
+        group: replace(getattr(config, group), **values)  # type: ignore[arg-type]
+        for group, values in by_group.items()
+    }
+    return replace(config, **sections)  # type: ignore[arg-type]
+
+
+def load_config(path: Path | str | None = None, changes: Mapping[str, object] | None = None) -> Config:
+    """The defaults, changed by a YAML file of `group: {key: value}` and then by `changes`."""
+    config = Config()
+    if path is not None:
+        config = override(config, _read_yaml(Path(path)))
+    return override(config, changes or {})
+
+
+def to_tree(config: Config) -> dict[str, dict[str, Value]]:
+    """`config` as plain nested dictionaries, as a YAML file holds them."""
+    tree: dict[str, dict[str, Value]] = {}
+    for item in flatten(config):
+        group, key = item.name.split(".", 1)
+        tree.setdefault(group, {})[key] = item.value
+    return tree
+
+
+def _read_yaml(path: Path) -> dict[str, object]:
+    """A settings file as dotted names. A ROS parameter file (`node: ros__parameters:`) is taken too."""
+    try:
+        tree = yaml.safe_load(path.read_text()) or {}
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    if isinstance(tree, dict) and len(tree) == 1:
+        only = next(iter(tree.values()))
+        if isinstance(only, dict) and set(only) == {"ros__parameters"}:
+            tree = only["ros__parameters"]
+    return dict(_dotted(path, tree))
+
+
+def _dotted(path: Path, tree: object) -> Iterator[tuple[str, object]]:
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: expected groups of settings, found {type(tree).__name__}")
+    groups = {group.name for group in fields(Config)}
+    for group, section in tree.items():
+        if isinstance(group, str) and "." in group:
+            yield group, section
+        elif group not in groups:
+            raise ConfigError(f"{path}: unknown group {group!r}{_did_you_mean(str(group), groups)}")
+        elif not isinstance(section, dict):
+            raise ConfigError(f"{path}: group {group!r} must hold settings, found {section!r}")
+        else:
+            yield from ((f"{group}.{key}", value) for key, value in section.items())
+
+
+def _did_you_mean(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
