@@ -57,7 +57,7 @@ def setting(
 class InputConfig:
     """How color and depth become frames."""
 
-    max_skew_s: float = setting(0.02, "color and depth this far apart in time still make a pair", unit="s", low=0, high=1)
+    max_skew_s: float = setting(0.02, "color and depth this far apart still pair up", unit="s", low=0, high=1)
     queue_length: int = setting(5, "color and depth images each that wait for their partner", low=1, high=100)
     depth_unit_m: float = setting(
         0.001, "metres per count of 16-bit depth (REP-118: 0.001)", unit="m", low=1e-6, high=0.1
@@ -79,7 +79,7 @@ class TrackerConfig:
     history_bytes: int = setting(1_000_000_000, "memory those features may take", unit="bytes", low=1_000_000)
     max_objects: int = setting(16, "objects tracked at once", low=1, high=1000)
     max_cond_frames: int = setting(4, "prompted frames remembered per object", low=1, high=64)
-    fill_hole_area: int = setting(0, "holes up to this many low-resolution pixels are filled; 0 = none", unit="px", low=0)
+    fill_hole_area: int = setting(0, "holes up to this many low-res pixels are filled; 0 = none", unit="px", low=0)
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,11 @@ class GrounderConfig:
 class GroundingConfig:
     """Room 3: when to ask."""
 
-    lost_after_frames: int = setting(3, "frames without the object before it counts as lost (SAM 2 FAQ: object score <= 0)", low=1)
+    lost_after_frames: int = setting(3, "frames in a row without the object before it counts as lost", low=1)
     uncertain_score: float = setting(0.4, "mask score below which a track is uncertain", low=0, high=1)
     backoff_first_s: float = setting(0.5, "pause before asking again after nothing was found", unit="s", low=0.01)
     backoff_max_s: float = setting(4.0, "longest such pause", unit="s", low=0.01)
     replay_latency_s: float = setting(0.5, "simulated delay of the grounder in replay", unit="s", low=0, high=600)
-    max_history_turns: int = setting(4, "earlier turns shown to the grounder", low=0, high=100)
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ class GeometryConfig:
 
     erode_px: int = setting(1, "mask border left out", unit="px", low=0, high=50)
     edge_fraction: float = setting(0.02, "3x3 depth range above this share of depth is an edge", low=0, high=1)
-    plane_ring_px: int = setting(25, "outer radius of the ring searched for the support plane", unit="px", low=2, high=500)
+    plane_ring_px: int = setting(25, "outer radius of the ring searched for the table", unit="px", low=2, high=500)
     plane_cut_m: float = setting(0.005, "points closer to the support plane are the plane's", unit="m", low=0, high=0.1)
     min_points: int = setting(30, "fewer points give no pose", low=4)
     max_points: int = setting(20_000, "more points are thinned", low=100)
@@ -174,9 +173,7 @@ def flatten(config: Config) -> Iterator[Setting]:
     for group in fields(config):
         section = getattr(config, group.name)
         for item in fields(section):
-            yield Setting(
-                f"{group.name}.{item.name}", getattr(section, item.name), item.default, item.metadata["info"]
-            )
+            yield Setting(f"{group.name}.{item.name}", getattr(section, item.name), item.default, item.metadata["info"])
 
 
 def override(config: Config, changes: Mapping[str, object]) -> Config:

@@ -1,0 +1,237 @@
+"""The hall: one frame through all rooms. Read `Pipeline.process` first."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from referent.config import Config
+from referent.errors import BadMessage, FrameExpired, TransformUnavailable
+from referent.frames.transforms import TransformBuffer
+from referent.geometry.estimate import estimate_pose
+from referent.grounding import backends
+from referent.grounding.supervisor import GroundingSupervisor, TargetRecord
+from referent.grounding.workers import NoWorker, ProcessWorker, ReplayWorker, ThreadWorker
+from referent.tracking.sam2_tracker import Sam2Tracker
+from referent.types import (
+    Array,
+    FrameResult,
+    GroundingEvent,
+    ObjectPose,
+    OrientedBox,
+    RgbdFrame,
+    TrackedMask,
+    TrackedObject,
+    Tracker,
+    Worker,
+)
+from referent.weights import resolve
+
+
+class Pipeline:
+    """Everything that happens to a frame. Belongs to one thread; frames come in order of time."""
+
+    def __init__(
+        self, config: Config, *, tracker: Tracker, worker: Worker, transforms: TransformBuffer | None = None
+    ) -> None:
+        self._config = config
+        self._tracker = tracker
+        self._supervisor = GroundingSupervisor(config.grounding, worker, max_objects=config.tracker.max_objects)
+        self._transforms = transforms
+        self._boxes: dict[str, OrientedBox] = {}  # the newest of each target, for the identity of its axes
+        self._pending_boxes: list[tuple[str, Array]] = []
+        self._newest_ns: int | None = None
+        self._drops: Counter[str] = Counter()
+
+    def process(self, frame: RgbdFrame) -> FrameResult:
+        """The answer for `frame`. Raises BadMessage when the frame was already processed."""
+        clock = _Stopwatch()
+        self._check_time(frame.stamp_ns)
+        masks = {mask.object_id: mask for mask in self._tracker.step(frame)}
+        masks |= self._follow_given_boxes(frame.stamp_ns)
+        clock.lap("track")
+        events = self._take_answer(frame.stamp_ns, masks)
+        self._supervisor.observe(tuple(masks.values()))
+        events += self._ask(frame, masks)
+        clock.lap("ground")
+        objects = tuple(self._located(record, frame, masks) for record in self._supervisor.records)
+        clock.lap("locate")
+        return FrameResult(
+            stamp_ns=frame.stamp_ns,
+            camera_frame=frame.camera_frame,
+            objects=objects,
+            timings_s=clock.laps(),
+            drops=dict(self._drops),
+            groundings=tuple(events),
+            output_frame=self._config.output.frame,
+            output_from_camera=self._output_from_camera(frame),
+        )
+
+    def instruct(self, instruction: str) -> None:
+        """Look for something else from the next frame on. Raises BadInstruction."""
+        unwanted = self._supervisor.instruct(instruction)
+        self._abandon(unwanted)
+
+    def follow_box(self, expression: str, box_xyxy: Array) -> None:
+        """Follow what is inside this box of the next frame; no grounder is asked."""
+        self._pending_boxes.append((expression, np.asarray(box_xyxy, np.float32)))
+
+    def forget(self, object_id: str) -> bool:
+        """Stop following one target; False when there is none of that id."""
+        known = self._supervisor.forget(object_id)
+        self._drop_tracks((object_id,))
+        return known
+
+    def reset(self) -> None:
+        """Look for nothing and follow nothing."""
+        self._abandon(self._supervisor.clear())
+        self._tracker.reset()
+
+    def close(self) -> None:
+        """Free the models."""
+        self._supervisor.close()
+        self._tracker.reset()
+
+    def _check_time(self, stamp_ns: int) -> None:
+        if stamp_ns == self._newest_ns:
+            raise BadMessage(f"the frame at {stamp_ns} ns came twice")
+        if self._newest_ns is not None and stamp_ns < self._newest_ns:
+            self._drops["time_jumps"] += 1
+            self._abandon(self._supervisor.search_again())
+            self._tracker.reset()
+        self._newest_ns = stamp_ns
+
+    def _follow_given_boxes(self, stamp_ns: int) -> dict[str, TrackedMask]:
+        prompts = [self._supervisor.follow_box(text, box, stamp_ns) for text, box in self._pending_boxes]
+        self._pending_boxes.clear()
+        return {prompt.object_id: self._tracker.prompt(prompt) for prompt in prompts}
+
+    def _take_answer(self, now_ns: int, masks: dict[str, TrackedMask]) -> list[GroundingEvent]:
+        """Apply the grounder's answer, if it is in, to the frame it is about; `masks` is brought up to date."""
+        answer = self._supervisor.poll(now_ns)
+        if answer is None:
+            return []
+        decision = self._supervisor.decide(answer, now_ns)
+        try:
+            masks |= {prompt.object_id: self._tracker.prompt(prompt) for prompt in decision.prompts}
+        except FrameExpired as error:
+            self._drops["answers_too_late"] += 1
+            return [self._supervisor.discarded(decision, str(error))]
+        finally:
+            self._tracker.release(answer.request.frame.stamp_ns)
+        return [decision.event]
+
+    def _ask(self, frame: RgbdFrame, masks: dict[str, TrackedMask]) -> list[GroundingEvent]:
+        """Put the question the policy wants, if any; an answer that takes no time is applied at once."""
+        request = self._supervisor.ask_if_needed(frame, tuple(masks.values()))
+        if request is None:
+            return []
+        self._tracker.pin(frame.stamp_ns)
+        events = self._take_answer(frame.stamp_ns, masks)
+        if events:
+            self._supervisor.observe(tuple(masks.values()))
+        return events
+
+    def _located(self, record: TargetRecord, frame: RgbdFrame, masks: Mapping[str, TrackedMask]) -> TrackedObject:
+        mask = masks.get(record.target.id)
+        pose = self._pose(record.target.id, frame, mask) if mask is not None else None
+        return TrackedObject(
+            target=record.target,
+            label=record.label,
+            state=record.state,
+            mask=mask,
+            pose=pose,
+            grounded_stamp_ns=record.grounded_stamp_ns,
+            verified_stamp_ns=record.verified_stamp_ns,
+            reason=record.reason,
+        )
+
+    def _pose(self, object_id: str, frame: RgbdFrame, mask: TrackedMask) -> ObjectPose | None:
+        if frame.depth_m is None or not mask.mask.any():
+            return None
+        pose = estimate_pose(
+            frame,
+            mask.mask,
+            self._config.geometry,
+            up_in_camera=self._up_in_camera(frame),
+            previous=self._boxes.get(object_id),
+        )
+        if pose is not None:
+            self._boxes[object_id] = pose.box
+        return pose
+
+    def _up_in_camera(self, frame: RgbdFrame) -> Array | None:
+        camera_from_world = self._lookup(frame.camera_frame, self._config.output.world_frame, frame.stamp_ns)
+        return None if camera_from_world is None else camera_from_world[:3, 2]
+
+    def _output_from_camera(self, frame: RgbdFrame) -> Array | None:
+        return self._lookup(self._config.output.frame, frame.camera_frame, frame.stamp_ns)
+
+    def _lookup(self, target: str, source: str, stamp_ns: int) -> Array | None:
+        """The transform at the stamp; None when it is not asked for or not known (counted)."""
+        if not target or not source:
+            return None
+        try:
+            if self._transforms is None:
+                raise TransformUnavailable(f"no transforms are known from {source} to {target}")
+            return self._transforms.lookup(target, source, stamp_ns)
+        except TransformUnavailable:
+            self._drops["transform_unavailable"] += 1
+            return None
+
+    def _abandon(self, object_ids: Sequence[str]) -> None:
+        cancelled = self._supervisor.cancel()
+        if cancelled is not None:
+            self._tracker.release(cancelled.frame.stamp_ns)
+        self._drop_tracks(object_ids)
+
+    def _drop_tracks(self, object_ids: Sequence[str]) -> None:
+        for object_id in object_ids:
+            self._tracker.forget(object_id)
+            self._boxes.pop(object_id, None)
+
+
+def no_worker(config: Config) -> Worker:
+    """No grounder: only what is given as a box is followed."""
+    return NoWorker()
+
+
+def replay_worker(config: Config) -> Worker:
+    """For replay: an answer comes `grounding.replay_latency_s` of frame time after its question."""
+    latency_ns = round(config.grounding.replay_latency_s * 1e9)
+    return ReplayWorker(backends.create(config.grounder), latency_ns=latency_ns)
+
+
+def live_worker(config: Config) -> Worker:
+    """For a robot: local models run in a process of their own, servers are waited for on a thread."""
+    make_grounder = partial(backends.create, config.grounder)
+    if config.grounder.url:
+        return ThreadWorker(make_grounder)
+    return ProcessWorker(make_grounder, timeout_s=config.grounder.timeout_s)
+
+
+def build_pipeline(
+    config: Config, *, make_worker: Callable[[Config], Worker] = live_worker, transforms: TransformBuffer | None = None
+) -> Pipeline:
+    """A pipeline with the tracker and the grounder that `config` names. Raises WeightsMissing, ConfigError."""
+    tracker = Sam2Tracker(config.tracker, resolve(config.tracker.model))
+    return Pipeline(config, tracker=tracker, worker=make_worker(config), transforms=transforms)
+
+
+class _Stopwatch:
+    """Seconds between laps, and in all; for reporting only, nothing depends on it."""
+
+    def __init__(self) -> None:
+        self._started = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self._laps[name], self._last = now - self._last, now
+
+    def laps(self) -> dict[str, float]:
+        return {**self._laps, "total": time.perf_counter() - self._started}
