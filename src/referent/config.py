@@ -59,6 +59,7 @@ class InputConfig:
 
     max_skew_s: float = setting(0.02, "color and depth this far apart still pair up", unit="s", low=0, high=1)
     queue_length: int = setting(5, "color and depth images each that wait for their partner", low=1, high=100)
+    jump_back_s: float = setting(1.0, "a stamp this far back means the stream began again", unit="s", low=0.01, high=60)
     depth_unit_m: float = setting(
         0.001, "metres per count of 16-bit depth (REP-118: 0.001)", unit="m", low=1e-6, high=0.1
     )
