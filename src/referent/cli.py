@@ -1,0 +1,307 @@
+"""One command, `referent`, with sub-commands. Exit codes: 0 done, 2 the input is wrong, 1 a fault."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from referent import __version__
+from referent.config import Config, flatten, load_config
+from referent.errors import ConfigError, ReferentError
+
+Command = Callable[[argparse.Namespace], int]
+DONE, WRONG_INPUT, INTERRUPTED = 0, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one sub-command; wrong input is one line on stderr."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except ReferentError as error:
+        print(f"referent: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        print("referent: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="referent", description="Instruction-driven perception for robots.")
+    parser.add_argument("--version", action="version", version=f"referent {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (
+        _add_demo, _add_simulate, _add_bag, _add_replay, _add_evaluate, _add_ground, _add_pose, _add_bench, _add_models,
+        _add_config,
+    ):  # fmt: skip
+        add(commands)
+    return parser
+
+
+def _add(commands: Any, name: str, run: Command, meaning: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=meaning, description=meaning)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_config_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings (YAML); see `referent config show`")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting, may be repeated")
+
+
+def _config(options: argparse.Namespace, **changes: object) -> Config:
+    import yaml
+
+    given: dict[str, object] = {}
+    for item in options.set:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {item!r}: NAME=VALUE is needed")
+        given[name] = yaml.safe_load(value) if value else ""
+    return load_config(options.config, {**given, **changes})
+
+
+def _add_demo(commands: Any) -> None:
+    parser = _add(commands, "demo", _demo, "simulated camera, node and client as ROS 2 processes; writes a report")
+    parser.add_argument("--output", type=Path, default=Path("out/demo"), metavar="DIR")
+    parser.add_argument("--seconds", type=float, default=12.0, metavar="N")
+    parser.add_argument("--scene", default="tabletop", metavar="NAME")
+    parser.add_argument("--instruction", default="pick up the red mug", metavar="TEXT")
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from referent.demo import run_demo
+
+    return run_demo(options.output, seconds=options.seconds, scene=options.scene, instruction=options.instruction)
+
+
+def _add_simulate(commands: Any) -> None:
+    parser = _add(commands, "simulate", _simulate, "write a rosbag2 (MCAP) of a simulated scene with ground truth")
+    parser.add_argument("--scene", default="tabletop", metavar="NAME")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--seconds", type=float, default=5.0, metavar="S")
+    parser.add_argument("--fps", type=float, default=30.0, metavar="HZ")
+    parser.add_argument("--output", type=Path, required=True, metavar="BAG")
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from referent.sources.simulated_bag import write_simulated_bag
+
+    write_simulated_bag(options.scene, options.seed, options.seconds, options.output, fps=options.fps)
+    print(f"wrote {options.output}")
+    return DONE
+
+
+def _add_bag(commands: Any) -> None:
+    parser = _add(commands, "bag", _bag, "turn a folder of color/, depth/ and camera.json into a rosbag2 (MCAP)")
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("--output", type=Path, required=True, metavar="BAG")
+    parser.add_argument("--fps", type=float, default=30.0, metavar="HZ")
+    parser.add_argument("--depth-unit", type=float, default=0.001, metavar="M", help="metres per count of 16-bit depth")
+
+
+def _bag(options: argparse.Namespace) -> int:
+    from referent.sources.folder import folder_to_bag
+
+    folder_to_bag(options.folder, options.output, fps=options.fps, depth_unit_m=options.depth_unit)
+    print(f"wrote {options.output}")
+    return DONE
+
+
+def _add_replay(commands: Any) -> None:
+    parser = _add(commands, "replay", _replay, "the whole pipeline over a bag, every frame in order, deterministic")
+    parser.add_argument("bag", type=Path, metavar="BAG")
+    parser.add_argument("--instruction", metavar="TEXT")
+    parser.add_argument("--prompt-box", type=float, nargs=4, metavar=("X1", "Y1", "X2", "Y2"), help="pixels")
+    parser.add_argument("--at", type=float, default=0.0, metavar="S", help="seconds after the first frame")
+    parser.add_argument("--output", type=Path, default=Path("out/replay"), metavar="DIR")
+    parser.add_argument("--grounder-latency", type=float, metavar="S", help="simulated delay of the grounder")
+    for kind in ("color", "depth", "info"):
+        parser.add_argument(f"--{kind}-topic", metavar="TOPIC", help="where the bag has several")
+    _add_config_options(parser)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from referent.evaluation.report import summary_table, write_report
+    from referent.replay import ReplayJob, replay
+
+    latency = {} if options.grounder_latency is None else {"grounding.replay_latency_s": options.grounder_latency}
+    topics = {f"{kind}_topic": getattr(options, f"{kind}_topic") for kind in ("color", "depth", "info")}
+    job = ReplayJob(
+        bag=options.bag,
+        output=options.output,
+        config=_config(options, **latency),
+        instruction=options.instruction,
+        prompt_box_xyxy=None if options.prompt_box is None else tuple(options.prompt_box),
+        at_s=options.at,
+        topics={name: topic for name, topic in topics.items() if topic},
+    )
+    summary = replay(job)
+    write_report(options.output)
+    print(summary_table(summary))
+    return DONE
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = _add(commands, "evaluate", _evaluate, "metrics over simulated suites with ground truth")
+    parser.add_argument("--suite", default="demo", metavar="NAME")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    _add_config_options(parser)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from referent.evaluation.evaluate import evaluate, evaluation_table
+
+    measured = evaluate(options.suite, _config(options))
+    print(evaluation_table(measured))
+    _write_json(options.json, measured)
+    return DONE
+
+
+def _add_ground(commands: Any) -> None:
+    parser = _add(commands, "ground", _ground, "one picture, one phrase: boxes, points or masks")
+    parser.add_argument("image", type=Path, metavar="IMAGE")
+    parser.add_argument("text", metavar="TEXT")
+    parser.add_argument("--grounder", metavar="NAME", help="backend, as setting grounder.backend")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_config_options(parser)
+
+
+def _ground(options: argparse.Namespace) -> int:
+    from referent.grounding.picture import ground_picture, grounding_lines
+
+    backend = {"grounder.backend": options.grounder} if options.grounder else {}
+    grounding = ground_picture(options.image, options.text, _config(options, **backend).grounder)
+    print(grounding_lines(grounding, as_json=options.json))
+    return DONE
+
+
+def _add_pose(commands: Any) -> None:
+    parser = _add(commands, "pose", _pose, "one masked RGB-D picture to pose, size and covariance")
+    for name in ("color", "depth", "mask", "camera"):
+        parser.add_argument(f"--{name}", type=Path, required=True, metavar="F")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_config_options(parser)
+
+
+def _pose(options: argparse.Namespace) -> int:
+    from referent.geometry.files import pose_from_files
+
+    pose = pose_from_files(
+        color=options.color,
+        depth=options.depth,
+        mask=options.mask,
+        camera=options.camera,
+        config=_config(options).geometry,
+    )
+    print(json.dumps(pose) if options.json else _pose_lines(pose))
+    return DONE
+
+
+def _pose_lines(pose: dict[str, Any] | None) -> str:
+    if pose is None:
+        return "no pose: too few points with depth lie inside the mask"
+    convention = "" if pose["orientation_known"] else "   by convention"
+    sigma_mm = [1000 * pose["covariance"][7 * axis] ** 0.5 for axis in range(3)]
+    return "\n".join(
+        [
+            f"position  {_numbers(pose['position_m'])} m   1-sigma {_numbers(sigma_mm, 1)} mm",
+            f"rotation  {_numbers(pose['quaternion_xyzw'])} (xyzw){convention}",
+            f"size      {_numbers(pose['size_m'])} m",
+            f"points    {pose['point_count']}",
+        ]
+    )
+
+
+def _numbers(values: Sequence[float], digits: int = 4) -> str:
+    return " ".join(f"{value:.{digits}f}" for value in values)
+
+
+def _add_bench(commands: Any) -> None:
+    parser = _add(commands, "bench", _bench, "measurements, side by side in one run")
+    parser.add_argument("what", choices=("tracker", "pipeline", "geometry"))
+    parser.add_argument("--against", default="official", metavar="NAMES", help="comma-separated peers")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+
+
+def _bench(options: argparse.Namespace) -> int:
+    bench = _load_benchmark(options.what)
+    against = tuple(name for name in options.against.split(",") if name)
+    measured = bench.measure(against=against)
+    print(bench.table(measured))
+    _write_json(options.json, measured)
+    return DONE
+
+
+def _load_benchmark(name: str) -> Any:
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / f"bench_{name}.py"
+    if not path.is_file():
+        raise ReferentError(f"{path} is missing; benchmarks come with the repository, not with the installed package")
+    spec = importlib.util.spec_from_file_location(f"bench_{name}", path)
+    if spec is None or spec.loader is None:
+        raise ReferentError(f"{path} is not a Python module")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _add_models(commands: Any) -> None:
+    parser = _add(commands, "models", _models, "the models in models/models.yaml")
+    parser.add_argument("action", choices=("list", "verify", "fetch"))
+    parser.add_argument("name", nargs="?", help="one model; without it, all (list, verify)")
+
+
+def _models(options: argparse.Namespace) -> int:
+    from referent import weights
+
+    if options.action == "fetch" and options.name is None:
+        raise ReferentError("models fetch: a name is needed; `referent models list` shows them")
+    print(getattr(weights, f"{options.action}_models")(options.name))
+    return DONE
+
+
+def _add_config(commands: Any) -> None:
+    parser = _add(commands, "config", _config_command, "every setting with default, bounds, unit and meaning")
+    parser.add_argument("action", choices=("show", "check"))
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE")
+
+
+def _config_command(options: argparse.Namespace) -> int:
+    if options.action == "check" and options.file is None:
+        raise ConfigError("config check: a FILE is needed")
+    config = load_config(options.file)
+    print(f"{options.file} is a valid configuration" if options.action == "check" else describe(config))
+    return DONE
+
+
+def describe(config: Config) -> str:
+    """Every setting as commented YAML that can be saved and changed."""
+    lines: list[str] = []
+    group = ""
+    for item in flatten(config):
+        section, key = item.name.split(".", 1)
+        if section != group:
+            group = section
+            lines += [*([""] if lines else []), f"{section}:"]
+        info = item.info
+        low, high = ("" if bound is None else f"{bound:g}" for bound in (info.low, info.high))
+        bounds = ", ".join(info.choices) or (f"{low}..{high}" if low or high else "")
+        notes = [note for note in (info.unit, bounds, f"default {json.dumps(item.default)}") if note]
+        lines.append(f"  {key}: {json.dumps(item.value)}  # {info.meaning} [{'; '.join(notes)}]")
+    return "\n".join(lines)
+
+
+def _write_json(path: Path | None, measured: object) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(measured, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
