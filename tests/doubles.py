@@ -19,6 +19,8 @@ from referent.types import (
     TrackedMask,
 )
 
+COLORS = {"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200)}
+
 
 class ColorTracker:
     """Follows the color found in the middle of a prompted box: a real, if simple, tracker of painted scenes."""
@@ -69,15 +71,13 @@ class ColorTracker:
 class ColorGrounder:
     """Finds regions of the color an expression names; says that nothing matches when there is none."""
 
-    COLORS = {"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200)}
-
     def __init__(self) -> None:
         self.requests: list[GroundingRequest] = []
         self.closed = False
 
     def ground(self, request: GroundingRequest) -> Grounding:
         self.requests.append(request)
-        color = next((c for name, c in self.COLORS.items() if name in request.expression), None)
+        color = next((c for name, c in COLORS.items() if name in request.expression), None)
         if color is None:
             raise UnreadableReply(f"no color in {request.expression!r}")
         boxes = boxes_of(request.frame.rgb, color)

@@ -1,0 +1,137 @@
+"""Live: the newest frame wins, commands are taken in order, one fault costs one frame."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from doubles import ColorGrounder, ColorTracker
+from painted import painted
+
+from referent.config import Config, OutputConfig
+from referent.errors import WeightsMissing
+from referent.frames.transforms import TransformBuffer
+from referent.grounding.workers import ReplayWorker
+from referent.live import LivePipeline, Mailbox
+from referent.pipeline import Pipeline
+from referent.types import FrameResult, RgbdFrame, TrackState
+
+RED = {"red": (10, 10, 24, 24)}
+
+
+class Heard:
+    """What a live pipeline told its owner, and a way to wait for it."""
+
+    def __init__(self) -> None:
+        self.results: list[FrameResult] = []
+        self.faults: list[str] = []
+        self._news = threading.Condition()
+
+    def result(self, frame: RgbdFrame, result: FrameResult) -> None:
+        with self._news:
+            self.results.append(result)
+            self._news.notify_all()
+
+    def fault(self, message: str) -> None:
+        with self._news:
+            self.faults.append(message)
+            self._news.notify_all()
+
+    def wait(self, *, results: int = 0, faults: int = 0) -> None:
+        with self._news:
+            done = self._news.wait_for(lambda: len(self.results) >= results and len(self.faults) >= faults, timeout=20)
+        assert done, (len(self.results), self.faults)
+
+
+@contextmanager
+def live(tracker: ColorTracker | None = None) -> Iterator[tuple[LivePipeline, Heard]]:
+    def make(transforms: TransformBuffer) -> Pipeline:
+        worker = ReplayWorker(ColorGrounder(), latency_ns=0)
+        return Pipeline(Config(), tracker=tracker or ColorTracker(), worker=worker, transforms=transforms)
+
+    heard = Heard()
+    running = LivePipeline(make, output=OutputConfig(), on_result=heard.result, on_fault=heard.fault)
+    running.start()
+    try:
+        yield running, heard
+    finally:
+        running.stop()
+
+
+def test_an_instruction_given_before_the_first_frame_is_followed() -> None:
+    with live() as (running, heard):
+        running.instruct("the red block")
+        running.put(painted(0, RED))
+        heard.wait(results=1)
+        assert heard.results[0].objects[0].state is TrackState.TRACKING
+
+
+def test_newest_frame_wins_and_what_it_replaced_is_counted() -> None:
+    class SlowTracker(ColorTracker):
+        def step(self, frame: RgbdFrame):  # type: ignore[no-untyped-def]
+            time.sleep(0.2)
+            return super().step(frame)
+
+    with live(SlowTracker()) as (running, heard):
+        running.put(painted(0, RED))
+        time.sleep(0.05)
+        for number in range(1, 6):
+            running.put(painted(number, RED))
+        heard.wait(results=2)
+        assert [result.stamp_ns for result in heard.results] == [painted(0, {}).stamp_ns, painted(5, {}).stamp_ns]
+        assert running.counts()["dropped"] == 4
+        assert running.counts()["processed"] == 2
+
+
+def test_a_fault_costs_one_frame_and_is_told() -> None:
+    class FragileTracker(ColorTracker):
+        def step(self, frame: RgbdFrame):  # type: ignore[no-untyped-def]
+            if frame.stamp_ns == painted(1, {}).stamp_ns:
+                raise ZeroDivisionError("boom")
+            return super().step(frame)
+
+    with live(FragileTracker()) as (running, heard):
+        for number, (results, faults) in enumerate([(1, 0), (1, 1), (2, 1)]):
+            running.put(painted(number, RED))
+            heard.wait(results=results, faults=faults)
+        assert heard.faults == ["internal fault: ZeroDivisionError: boom"]
+        assert running.counts()["faults"] == 1
+
+
+def test_an_empty_instruction_is_told_and_the_frame_is_still_processed() -> None:
+    with live() as (running, heard):
+        running.instruct("   ")
+        running.put(painted(0, RED))
+        heard.wait(results=1, faults=1)
+        assert "is empty" in heard.faults[0]
+
+
+def test_errors_of_building_reach_the_caller() -> None:
+    def make(transforms: TransformBuffer) -> Pipeline:
+        raise WeightsMissing("no weights")
+
+    running = LivePipeline(make, output=OutputConfig(), on_result=lambda f, r: None, on_fault=lambda m: None)
+    with pytest.raises(WeightsMissing):
+        running.start()
+    running.stop()
+
+
+def test_stopping_twice_and_putting_after_is_harmless() -> None:
+    with live() as (running, _):
+        running.stop()
+        running.put(painted(0, RED))
+        running.stop()
+
+
+def test_a_closed_mailbox_gives_nothing() -> None:
+    mailbox: Mailbox[int] = Mailbox()
+    mailbox.put(1)
+    mailbox.put(2)
+    assert mailbox.dropped == 1
+    assert mailbox.take() == 2
+    mailbox.close()
+    mailbox.put(3)
+    assert mailbox.take() is None
