@@ -155,13 +155,17 @@ def _official_tracking(model, batch, points):
 
 
 def test_no_scene_is_in_two_splits():
-    firsts = sorted(clips.SPLIT_FIRST_SEED.values())
-    assert all(b - a >= clips.SEEDS_PER_SPLIT for a, b in pairwise(firsts))
-    assert clips.scene_seed("train", clips.SEEDS_PER_SPLIT - 1) < clips.scene_seed("validation", 0)
+    ends = [clips.scene_key(split, number) for split in clips.SPLITS for number in (0, clips.SEEDS_PER_SPLIT - 1)]
+    ranges = {}
+    for (low, kind), (high, _) in zip(ends[::2], ends[1::2], strict=True):
+        ranges.setdefault(kind, []).append((low, high))
+    assert set(ranges) == {"clip", "clip_test"}
+    assert len(ranges["clip"]) == 1  # nothing but training draws from the training kind
+    assert all(first[1] < second[0] for first, second in pairwise(sorted(ranges["clip_test"])))
     with pytest.raises(ReferentError, match="outside"):
-        clips.scene_seed("train", clips.SEEDS_PER_SPLIT)
+        clips.scene_key("train", clips.SEEDS_PER_SPLIT)
     with pytest.raises(ReferentError, match="unknown split 'holdout'"):
-        clips.scene_seed("holdout", 0)
+        clips.scene_key("holdout", 0)
 
 
 def test_filling_a_folder_again_renders_only_what_is_missing(tmp_path: Path):

@@ -14,15 +14,11 @@ import numpy as np
 from referent.errors import ReferentError
 from referent.types import Array
 
-# One namespace of scene seeds per purpose: a clip's seed is its namespace plus its number, so no scene is in two.
-SEEDS_PER_SPLIT = 100_000_000
-SPLIT_FIRST_SEED = {
-    "train": 1 * SEEDS_PER_SPLIT,
-    "validation": 2 * SEEDS_PER_SPLIT,
-    "test": 3 * SEEDS_PER_SPLIT,
-}
+# Training and held-out scenes are different kinds of the simulator, which draws them from seeds of their own; the two
+# held-out splits are different ranges of one kind.
+SEEDS_PER_SPLIT = 1_000_000
+SPLITS = {"train": ("clip", 0), "validation": ("clip_test", 0), "test": ("clip_test", SEEDS_PER_SPLIT)}
 WIDTH_PX, HEIGHT_PX = 192, 144  # the shape of a 640x480 camera, above the trained input size so that crops stay sharp
-LONG_CLIP_EVERY = 8  # every eighth training clip is long enough for an object to leave and come back
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,18 +32,21 @@ class Clip:
 Renderer = Callable[[str, int], Clip]
 
 
-def scene_seed(split: str, number: int) -> int:
-    """The seed of clip `number` of a split; distinct for every (split, number)."""
-    if split not in SPLIT_FIRST_SEED:
-        raise ReferentError(f"unknown split {split!r}; the splits are {', '.join(SPLIT_FIRST_SEED)}")
+def scene_key(split: str, number: int) -> tuple[int, str]:
+    """Seed and kind of scene `number` of a split; distinct for every (split, number)."""
+    if split not in SPLITS:
+        raise ReferentError(f"unknown split {split!r}; the splits are {', '.join(SPLITS)}")
     if not 0 <= number < SEEDS_PER_SPLIT:
         raise ReferentError(f"clip number {number} is outside 0 to {SEEDS_PER_SPLIT - 1}")
-    return SPLIT_FIRST_SEED[split] + number
+    kind, first = SPLITS[split]
+    return first + number, kind
 
 
-def frames_of(number: int) -> int:
-    """How many frames training clip `number` has."""
-    return 16 if number % LONG_CLIP_EVERY == 0 else 8
+def rhythm(number: int) -> tuple[int, float]:
+    """Frames and frames per second of clip `number`: one of eight is long enough to leave and come back."""
+    if number % 8 == 0:
+        return 16, 6.0
+    return 8, 4.0 if number % 2 else 8.0
 
 
 def render(split: str, number: int) -> Clip:
@@ -55,8 +54,9 @@ def render(split: str, number: int) -> Clip:
     from referent.sources.simulation.scenes import sample_scene
     from referent.sources.simulation.simulate import render_clip
 
-    scene = sample_scene(scene_seed(split, number), "clip")
-    return Clip(*render_clip(scene, frames_of(number), WIDTH_PX, HEIGHT_PX))
+    frames, fps = rhythm(number)
+    scene = sample_scene(*scene_key(split, number))
+    return Clip(*render_clip(scene, frames=frames, fps=fps, width=WIDTH_PX, height=HEIGHT_PX))
 
 
 def fill(folder: Path, split: str, count: int, *, renderer: Renderer = render) -> None:
@@ -104,7 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder of the clips")
     parser.add_argument("--count", type=int, default=4000, help="how many clips the folder shall hold")
-    parser.add_argument("--split", choices=sorted(SPLIT_FIRST_SEED), default="train")
+    parser.add_argument("--split", choices=sorted(SPLITS), default="train")
     arguments = parser.parse_args()
     fill(arguments.output, arguments.split, arguments.count)
 

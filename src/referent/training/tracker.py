@@ -23,6 +23,7 @@ import torch
 from referent.errors import ReferentError
 from referent.training import clips
 from referent.training.tracker_batches import Batch, draw_batch, draw_points
+from referent.training.tracker_curve import HeldOut, held_out, write_curve
 from referent.training.tracker_losses import FrameLoss, frame_loss
 from referent.training.tracker_model import build_model, save_weights, set_first_values
 from referent.training.tracker_recipe import draw_prompting, plan_step
@@ -34,6 +35,7 @@ MUON_RATE, ADAMW_RATE, WEIGHT_DECAY = 2e-3, 1e-3, 0.01
 WARM_UP_STEPS, BALANCED_STEPS = 40, 600
 GRADIENT_NORM = 1.0
 EMA_DECAY = 0.998
+HELD_OUT_CLIPS = 24
 LOG_EVERY_S, CHECKPOINT_EVERY_S, LOOK_FOR_CLIPS_EVERY_S = 15.0, 180.0, 20.0
 
 
@@ -129,8 +131,8 @@ def _average_in(training: Training) -> None:
     torch._foreach_lerp_([training.average[key] for key in floats], [state[key] for key in floats], 1 - decay)
 
 
-def train(settings: Settings, training: Training) -> None:
-    """Steps until the minutes are spent; the clip folder may grow meanwhile."""
+def train(settings: Settings, training: Training, judge: HeldOut | None = None) -> None:
+    """Steps until the minutes are spent; the clips may grow meanwhile. `judge` adds points to the learning curve."""
     folder = clips.ClipFolder(settings.clips)
     folder.wait_for(settings.clips_to_start, timeout_s=900)
     budget_s, device = settings.minutes * 60, torch.device(settings.device)
@@ -153,10 +155,12 @@ def train(settings: Settings, training: Training) -> None:
         if training.spent_s - saved_s > CHECKPOINT_EVERY_S:
             saved_s = training.spent_s
             save_checkpoint(training, settings.output)
+            _add_to_curve(training, judge, settings.output)
         if training.spent_s - looked_s > LOOK_FOR_CLIPS_EVERY_S:
             looked_s = training.spent_s
             folder.refresh()
     save_checkpoint(training, settings.output)
+    _add_to_curve(training, judge, settings.output)
 
 
 def _precision(device: torch.device) -> AbstractContextManager[Any]:
@@ -193,16 +197,25 @@ def _mean(parts: list[torch.Tensor]) -> float | None:
     return round(float(values.float().mean()), 4) if len(values) else None
 
 
-def _log_line(output: Path, training: Training, summary: dict[str, float | None], rate: float) -> None:
-    cpu_s = sum(os.times()[:2])
-    counters = {
+def _add_to_curve(training: Training, judge: HeldOut | None, output: Path) -> None:
+    if judge is None:
+        return
+    with (output / "learning_curve.jsonl").open("a") as file:
+        file.write(json.dumps(_counters(training) | judge.point(training.average)) + "\n")
+    write_curve([json.loads(line) for line in (output / "learning_curve.jsonl").read_text().splitlines()], output)
+
+
+def _counters(training: Training) -> dict[str, float | int]:
+    return {
         "minutes": round(training.spent_s / 60, 2),
-        "cpu_s": round(cpu_s, 1),
         "step": training.step,
         "object_frames": training.object_frames,
-        "rate": round(rate, 4),
     }
-    line = json.dumps(counters | summary)
+
+
+def _log_line(output: Path, training: Training, summary: dict[str, float | None], rate: float) -> None:
+    cpu_s = round(sum(os.times()[:2]), 1)
+    line = json.dumps(_counters(training) | {"cpu_s": cpu_s, "rate": round(rate, 4)} | summary)
     log.info("%s", line)
     with (output / "training_log.jsonl").open("a") as file:
         file.write(line + "\n")
@@ -286,7 +299,8 @@ def main() -> None:
         load_checkpoint(training, output)
     renderer = _start_renderer(settings)
     try:
-        train(settings, training)
+        judge = held_out(settings.config, settings.image_size, count=HELD_OUT_CLIPS)
+        train(settings, training, judge)
     finally:
         renderer.terminate()
 

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from referent.training.clips import Clip, scene_seed
+from referent.training.clips import Clip, scene_key
 from referent.training.tracker_batches import SMALLEST_PRESENT_PX, Points, normalised, tight_box
 from referent.training.tracker_model import build_model, load_weights
 from referent.training.tracker_unroll import NUM_FRAMES
 from referent.types import Array
 
-WIDTH_PX, HEIGHT_PX, FRAMES = 320, 240, 32
+WIDTH_PX, HEIGHT_PX, FRAMES, FPS = 320, 240, 32, 10.0
 REPORTED_FRAMES = (1, 4, 8, 16, 32)
 SMALLEST_TARGET_PX = 100  # visible pixels in the first frame of an object worth following
 WHOLLY_VISIBLE = 0.9
@@ -55,7 +55,7 @@ def render(split: str, number: int) -> TestClip:
     from referent.sources.simulation.simulate import simulate
 
     frames = list(
-        simulate(sample_scene(scene_seed(split, number), "clip"), frames=FRAMES, width=WIDTH_PX, height=HEIGHT_PX)
+        simulate(sample_scene(*scene_key(split, number)), frames=FRAMES, fps=FPS, width=WIDTH_PX, height=HEIGHT_PX)
     )
     clip = Clip(np.stack([f.frame.rgb for f in frames]), np.stack([f.truth.instance_ids for f in frames]))
     shares: dict[int, list[float]] = {}
