@@ -1,0 +1,141 @@
+"""The oriented box around an object's points: upright on its support, sides along what is seen of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from referent.geometry.footprint import (
+    Circle,
+    closeness_yaw,
+    fit_circle,
+    least_area_yaw,
+    rectangle_residual_m,
+    visible_outline,
+)
+from referent.geometry.poses import rigid
+from referent.types import Array, OrientedBox
+
+_QUANTILE = 0.01  # of the points may lie outside the box at each end
+_MIN_SIDE_M = 0.001
+_ROUND_ARC = np.deg2rad(100.0)  # a shorter arc fits corners and edges as well as circles
+_ROUND_RATIO = 0.5  # of the outline's distance from a rectangle that a circle must stay below
+_OVERLOOK_SINE = 0.25  # a camera this much above the horizon sees the far side of the top
+_FLAT_RATIO = 0.2  # a footprint this thin may be one face of something deeper
+
+
+@dataclass(frozen=True, eq=False)
+class BoxFit:
+    """A box and what was seen to build it; axes are the columns of `camera_from_object`."""
+
+    box: OrientedBox
+    is_round: bool  # its yaw cannot be observed
+    upright: bool  # its z axis is gravity or the normal of its support
+    on_floor: bool  # its lower face is the support
+    far_side_seen: bool  # its depth along the view was observed, not only its front
+
+
+def upright_box(
+    points_m: Array, up: Array, *, floor_m: float | None = None, noise_m: float = 0.0, border_m: float = 0.0
+) -> BoxFit:
+    """The box of (N, 3) points in the camera's optical frame, z along the unit vector `up`.
+
+    `floor_m` is the height (along `up`, from the camera) of its lower face when a support is known; `noise_m` the depth
+    noise at the object; `border_m` how much of its silhouette the depth cleaning took off.
+    """
+    points = np.asarray(points_m, np.float64)
+    base = _level_axes(up, points.mean(axis=0))
+    ground = points @ base[:, :2]
+    low, high = np.quantile(points @ up, [_QUANTILE, 1 - _QUANTILE])
+    if floor_m is not None:
+        low = min(floor_m, high)
+    view = _view_direction(points)
+    overlooked = float(-view @ up) > _OVERLOOK_SINE
+    outline = visible_outline(ground, np.zeros(2))
+    yaw = _best_yaw(ground, outline, max(0.002, noise_m))
+    circle = _round_footprint(outline, yaw, noise_m)
+    axes = _turned(base, 0.0 if circle else yaw)
+    if circle:
+        radius = circle.radius_m + border_m * abs(float(view @ up))
+        middle, sides = circle.center_m, np.array([2 * radius, 2 * radius])
+    else:
+        middle, sides = _sides(ground, base, axes, view, border_m)
+    thin = not circle and sides.min() < max(4 * noise_m, _FLAT_RATIO * sides.max())
+    one_face = thin and not overlooked
+    center = base[:, :2] @ middle + up * (low + high) / 2
+    size = np.maximum([*sides, high - low], _MIN_SIDE_M)
+    known = circle is None and not one_face
+    return BoxFit(
+        _longest_first(OrientedBox(rigid(axes, center), size, len(points), known)),
+        is_round=circle is not None,
+        upright=True,
+        on_floor=floor_m is not None,
+        far_side_seen=overlooked or circle is not None,
+    )
+
+
+def principal_box(points_m: Array, *, noise_m: float = 0.0, border_m: float = 0.0) -> BoxFit:
+    """The box of points about which neither up nor a support is known: z along their thinnest direction."""
+    points = np.asarray(points_m, np.float64)
+    _, axes = np.linalg.eigh(np.cov((points - points.mean(axis=0)).T))
+    thinnest = axes[:, 0] * (-1.0 if axes[:, 0] @ points.mean(axis=0) > 0 else 1.0)
+    fit = upright_box(points, thinnest, noise_m=noise_m, border_m=border_m)
+    box = OrientedBox(fit.box.camera_from_object, fit.box.size_m, fit.box.point_count, orientation_known=False)
+    return BoxFit(box, fit.is_round, upright=False, on_floor=False, far_side_seen=False)
+
+
+def _view_direction(points: Array) -> Array:
+    middle = points.mean(axis=0)
+    return np.asarray(middle / np.linalg.norm(middle))
+
+
+def _level_axes(up: Array, towards: Array) -> Array:
+    """(3, 3) right-handed axes in columns: x to the camera's right as far as level, y away, z up."""
+    right = np.cross(towards, up)
+    if np.linalg.norm(right) < 1e-3 * np.linalg.norm(towards):  # straight from above
+        right = np.array([1.0, 0.0, 0.0]) - up[0] * up
+    right = right / np.linalg.norm(right)
+    return np.column_stack([right, np.cross(up, right), up])
+
+
+def _turned(base: Array, yaw_rad: float) -> Array:
+    cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
+    return np.asarray(base @ np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]]))
+
+
+def _best_yaw(ground: Array, outline: Array, near_m: float) -> float:
+    """The closeness yaw, or the least-area one where the visible outline fits that better (seen from above)."""
+    candidates = [closeness_yaw(ground, near_m), least_area_yaw(outline)]
+    residuals = [rectangle_residual_m(outline, yaw) for yaw in candidates]
+    return candidates[0] if residuals[0] <= 2 * residuals[1] else candidates[1]
+
+
+def _round_footprint(outline: Array, yaw: float, noise_m: float) -> Circle | None:
+    """The circle of the footprint where the outline follows it clearly better than a rectangle."""
+    circle = fit_circle(outline)
+    if circle is None or circle.arc_rad < _ROUND_ARC:
+        return None
+    better = circle.residual_m < _ROUND_RATIO * rectangle_residual_m(outline, yaw)
+    fits = circle.residual_m < max(0.05 * circle.radius_m, noise_m)
+    return circle if better and fits else None
+
+
+def _sides(ground: Array, base: Array, axes: Array, view: Array, border_m: float) -> tuple[Array, Array]:
+    """Middle, in the base's axes, and lengths of the footprint's two sides."""
+    turn = base[:, :2].T @ axes[:, :2]
+    low, high = np.quantile(ground @ turn, [_QUANTILE, 1 - _QUANTILE], axis=0)
+    # Cleaning takes the border off across the view; a face seen head-on loses nothing.
+    border = border_m * np.sqrt(np.maximum(0.0, 1 - (view @ axes[:, :2]) ** 2))
+    return turn @ ((low + high) / 2), high - low + 2 * border
+
+
+def _longest_first(box: OrientedBox) -> OrientedBox:
+    """The same box with x along its longer level side, x pointing to the camera's right: its order at birth."""
+    axes, size = box.camera_from_object[:3, :3].copy(), box.size_m.copy()
+    if size[1] > size[0]:
+        axes = np.column_stack([axes[:, 1], -axes[:, 0], axes[:, 2]])
+        size = size[[1, 0, 2]]
+    if axes[0, 0] < 0:
+        axes = axes * np.array([-1.0, -1.0, 1.0])
+    return OrientedBox(rigid(axes, box.camera_from_object[:3, 3]), size, box.point_count, box.orientation_known)

@@ -1,0 +1,69 @@
+"""How sure a box's pose is: a 6x6 covariance that grows with distance, with few points and with what was not seen."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from referent.config import GeometryConfig
+from referent.geometry.box import BoxFit
+from referent.geometry.noise import depth_sigma_m, independent_samples
+from referent.types import Array
+
+UNKNOWN_ANGLE_RAD = np.pi / np.sqrt(3)  # a uniform angle: the yaw of a bottle
+_REFERENCE_M = 0.5  # the floors hold at this distance and grow with it
+_SIDE_SHARE = 0.06  # of a side: what one view's box is off by beside noise (9 mm on an 85 mm cube)
+_YAW_RAD = np.deg2rad(5.0)  # of a box of which two faces are seen
+_TILT_UP_RAD = np.deg2rad(1.0)  # gravity from the transform tree
+_TILT_PLANE_RAD = np.deg2rad(2.5)  # the normal of a support fitted in a ring
+
+
+def pose_covariance(fit: BoxFit, fx: float, config: GeometryConfig, *, gravity_known: bool, cut_off: Array) -> Array:
+    """(6, 6) float64, symmetric positive definite, in ROS order about the camera's fixed axes at the box centre.
+
+    `cut_off` (2,) is the share of the box that may be missing along the picture's x and y, because its mask ends at the
+    border of the picture.
+    """
+    box = fit.box
+    axes, center = box.camera_from_object[:3, :3], box.camera_from_object[:3, 3]
+    distance_m = float(np.linalg.norm(center))
+    position = (axes * _along_sides_m(fit, fx, config) ** 2) @ axes.T
+    position += np.diag([*(cut_off * box.size_m.max() / 2) ** 2, 0.0])
+    position += np.eye(3) * (config.floor_position_m * distance_m / _REFERENCE_M) ** 2 + np.eye(3) * 1e-8
+    rotation = (axes * _about_sides_rad(fit, fx, config, gravity_known=gravity_known) ** 2) @ axes.T
+    rotation += np.eye(3) * np.deg2rad(config.floor_rotation_deg) ** 2 + np.eye(3) * 1e-6
+    covariance = np.zeros((6, 6))
+    covariance[:3, :3], covariance[3:, 3:] = position, rotation
+    return (covariance + covariance.T) / 2
+
+
+def _along_sides_m(fit: BoxFit, fx: float, config: GeometryConfig) -> Array:
+    """(3,) position sigmas along the box's own axes, without floors."""
+    size = fit.box.size_m
+    center = fit.box.camera_from_object[:3, 3]
+    distance_m = float(np.linalg.norm(center))
+    samples = independent_samples(fit.box.point_count, distance_m, fx)
+    noise_m = depth_sigma_m(distance_m, fx, config)
+    seen = np.sqrt((_SIDE_SHARE * size) ** 2 + size**2 / (12 * samples) + noise_m**2 / samples)
+    return np.where(_unseen(fit), np.sqrt(seen**2 + (np.max(size) / 2) ** 2), seen)
+
+
+def _unseen(fit: BoxFit) -> Array:
+    """(3,) True along sides of which only the near face was seen: the centre may lie half a side deeper."""
+    if fit.far_side_seen:
+        return np.zeros(3, bool)
+    axes, center = fit.box.camera_from_object[:3, :3], fit.box.camera_from_object[:3, 3]
+    along_view = np.abs(center @ axes) / np.linalg.norm(center)
+    deepest = along_view >= min(0.7, along_view.max())
+    if fit.on_floor:
+        deepest &= np.arange(3) != 2
+    return np.asarray(deepest)
+
+
+def _about_sides_rad(fit: BoxFit, fx: float, config: GeometryConfig, *, gravity_known: bool) -> Array:
+    """(3,) rotation sigmas about the box's own axes, without floors."""
+    if not fit.upright:
+        return np.full(3, UNKNOWN_ANGLE_RAD)
+    samples = independent_samples(fit.box.point_count, float(np.linalg.norm(fit.box.camera_from_object[:3, 3])), fx)
+    tilt = _TILT_UP_RAD if gravity_known else _TILT_PLANE_RAD
+    yaw = min(UNKNOWN_ANGLE_RAD, np.sqrt(_YAW_RAD**2 + 1 / samples))
+    return np.array([tilt, tilt, yaw if fit.box.orientation_known else UNKNOWN_ANGLE_RAD])

@@ -1,0 +1,114 @@
+"""One mask and its depth to one object: points, box, pose and how sure it is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from referent.config import GeometryConfig
+from referent.geometry.box import BoxFit, principal_box, upright_box
+from referent.geometry.camera import points_at
+from referent.geometry.covariance import pose_covariance
+from referent.geometry.noise import depth_sigma_m
+from referent.geometry.plane import Plane, heights_m, ring_pixels, support_plane
+from referent.geometry.points import Patch, object_pixels, patch_around, thinned
+from referent.geometry.symmetry import continue_axes
+from referent.types import Array, ObjectCloud, ObjectPose, OrientedBox, RgbdFrame
+
+_LEVEL_COS = np.cos(np.deg2rad(10.0))  # a support this level is taken as exactly level: gravity is the better normal
+_THIN_SHARE = 0.3  # if cutting the plane leaves less, the object is as thin as the cut and keeps its points
+
+
+def estimate_pose(
+    frame: RgbdFrame,
+    mask: Array,
+    config: GeometryConfig,
+    *,
+    up_in_camera: Array | None = None,
+    previous: OrientedBox | None = None,
+) -> ObjectPose | None:
+    """The pose of what `mask` (H, W) bool covers, in the camera's optical frame; None without enough depth on it.
+
+    `up_in_camera` (3,) is the direction against gravity when known. `previous` is the object's last box: of the box's
+    equal descriptions the one that continues it is returned. ValueError for a mask or direction of the wrong shape.
+    """
+    _check_inputs(frame, mask, up_in_camera)
+    if frame.depth_m is None:
+        return None
+    up = None if up_in_camera is None else np.asarray(up_in_camera, np.float64) / np.linalg.norm(up_in_camera)
+    camera = frame.intrinsics
+    patch = patch_around(frame.depth_m, mask, camera.fx, config)
+    if patch is None:
+        return None
+    rows, columns = object_pixels(patch, config)
+    if len(rows) < config.min_points:
+        return None
+    points = points_at(frame.depth_m, rows, columns, camera)
+    plane = _support(frame, patch, points, config, up)
+    if plane is not None:
+        own = _above(points, plane, config, _noise_m(points, camera.fx, config))
+        rows, columns, points = rows[own], columns[own], points[own]
+    few = thinned(np.arange(len(points)), config.max_points)
+    fit = _box(points[few], plane, config, camera.fx, up)
+    covariance = pose_covariance(fit, camera.fx, config, gravity_known=up is not None, cut_off=_at_picture_border(mask))
+    box = fit.box if previous is None else continue_axes(fit.box, previous, is_round=fit.is_round)
+    cloud = ObjectCloud(points[few], frame.rgb[rows[few], columns[few]])
+    return ObjectPose(box, covariance, cloud)
+
+
+def _check_inputs(frame: RgbdFrame, mask: Array, up_in_camera: Array | None) -> None:
+    size = (frame.intrinsics.height, frame.intrinsics.width)
+    if mask.shape != size or mask.dtype != np.bool_:
+        raise ValueError(f"mask: expected bool {size}, got {mask.dtype} {mask.shape}")
+    if up_in_camera is not None:
+        up = np.asarray(up_in_camera, np.float64)
+        if up.shape != (3,) or not np.isfinite(up).all() or np.linalg.norm(up) < 1e-6:
+            raise ValueError(f"up_in_camera: {up_in_camera!r} is no direction (3,)")
+
+
+def _noise_m(points: Array, fx: float, config: GeometryConfig) -> float:
+    return float(depth_sigma_m(float(np.median(points[:, 2])), fx, config))
+
+
+def _support(frame: RgbdFrame, patch: Patch, points: Array, config: GeometryConfig, up: Array | None) -> Plane | None:
+    """The plane in a ring around the mask that the points stand on, if there is one."""
+    assert frame.depth_m is not None
+    ring = points_at(frame.depth_m, *ring_pixels(patch, config), frame.intrinsics)
+    tolerance_m = max(config.plane_cut_m, 2 * _noise_m(points, frame.intrinsics.fx, config))
+    return support_plane(ring, points, tolerance_m=tolerance_m, up_in_camera=up)
+
+
+def _above(points: Array, plane: Plane, config: GeometryConfig, noise_m: float) -> Array:
+    """(N,) True for points clearly above the plane; for a thin object, for all of them."""
+    above = heights_m(points, plane) > max(config.plane_cut_m, 2 * noise_m)
+    if np.count_nonzero(above) < max(config.min_points, _THIN_SHARE * len(points)):
+        return np.ones(len(points), bool)
+    return above
+
+
+def _box(points: Array, plane: Plane | None, config: GeometryConfig, fx: float, up: Array | None) -> BoxFit:
+    """The upright box where up or a support is known, else the principal one."""
+    noise_m = _noise_m(points, fx, config)
+    border_m = (max(config.erode_px, 1) + 0.5) * float(np.median(points[:, 2])) / fx
+    axis = _up_axis(plane, up)
+    if axis is None:
+        return principal_box(points, noise_m=noise_m, border_m=border_m)
+    floor_m = None if plane is None else _floor_m(points, plane, axis)
+    return upright_box(points, axis, floor_m=floor_m, noise_m=noise_m, border_m=border_m)
+
+
+def _up_axis(plane: Plane | None, up: Array | None) -> Array | None:
+    if plane is None or up is None:
+        return up if plane is None else plane.normal
+    return up if plane.normal @ up > _LEVEL_COS else plane.normal
+
+
+def _floor_m(points: Array, plane: Plane, axis: Array) -> float:
+    """Height along `axis` at which the plane passes below the points' middle."""
+    middle = np.median(points, axis=0).astype(np.float64)
+    return float(middle @ axis - heights_m(middle[None], plane)[0] / (plane.normal @ axis))
+
+
+def _at_picture_border(mask: Array) -> Array:
+    """(2,) 1 where the mask ends at the picture's left or right border, and at its top or bottom."""
+    beside, above = mask[:, [0, -1]].any(), mask[[0, -1]].any()
+    return np.array([beside, above], np.float64)

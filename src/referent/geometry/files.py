@@ -1,0 +1,163 @@
+"""One masked RGB-D picture on disk to a pose: what `referent pose` does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from referent.config import GeometryConfig, InputConfig
+from referent.errors import BadMessage
+from referent.geometry.camera import known_depth
+from referent.geometry.estimate import estimate_pose
+from referent.geometry.poses import quaternion_xyzw
+from referent.types import Array, Intrinsics, ObjectPose, RgbdFrame
+
+_CAMERA_KEYS = ("width", "height", "fx", "fy", "cx", "cy")
+_CAMERA_FRAME = "camera_color_optical_frame"
+
+
+def pose_from_files(
+    color: Path | str,
+    depth: Path | str,
+    mask: Path | str,
+    camera: Path | str,
+    *,
+    geometry: GeometryConfig | None = None,
+    inputs: InputConfig | None = None,
+) -> dict[str, Any]:
+    """The `pose` object of results.jsonl, with `point_count`, for one picture.
+
+    Depth is a 16-bit PNG in counts of `inputs.depth_unit_m` or a float32 `.npy` in metres; the mask any image whose
+    non-zero pixels are the object; the camera a JSON of width, height, fx, fy, cx, cy. Raises BadMessage, one line that
+    names the file and the way out, for anything else and when no pose can be had.
+    """
+    geometry, inputs = geometry or GeometryConfig(), inputs or InputConfig()
+    intrinsics = read_camera(Path(camera))
+    frame = RgbdFrame(
+        0,
+        _CAMERA_FRAME,
+        read_color(Path(color), intrinsics),
+        read_depth(Path(depth), intrinsics, unit_m=inputs.depth_unit_m, max_depth_m=inputs.max_depth_m),
+        intrinsics,
+    )
+    covered = read_mask(Path(mask), intrinsics)
+    if frame.depth_m is not None and not known_depth(frame.depth_m[covered]).any():
+        raise BadMessage(f"{depth}: no depth under the mask {mask}; another picture or another mask is needed")
+    pose = estimate_pose(frame, covered, geometry)
+    if pose is None:
+        raise BadMessage(
+            f"{mask}: fewer than {geometry.min_points} depth pixels of one surface remain under the mask; "
+            "a larger mask or a closer picture is needed"
+        )
+    return pose_as_json(pose, _CAMERA_FRAME)
+
+
+def pose_as_json(pose: ObjectPose, frame: str) -> dict[str, Any]:
+    """A pose as results.jsonl holds it, with the number of points behind it."""
+    return {
+        "frame": frame,
+        "position_m": pose.box.camera_from_object[:3, 3].tolist(),
+        "quaternion_xyzw": quaternion_xyzw(pose.box.camera_from_object).tolist(),
+        "size_m": pose.box.size_m.tolist(),
+        "covariance": pose.covariance.ravel().tolist(),
+        "orientation_known": pose.box.orientation_known,
+        "point_count": pose.box.point_count,
+    }
+
+
+def read_camera(path: Path) -> Intrinsics:
+    """The pinhole camera of a JSON file."""
+    try:
+        values = json.loads(_bytes(path))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise BadMessage(f"{path}: not JSON ({error})") from error
+    if not isinstance(values, dict) or any(not _is_number(values.get(key)) for key in _CAMERA_KEYS):
+        raise BadMessage(f"{path}: a camera is a JSON object of numbers named {', '.join(_CAMERA_KEYS)}")
+    if values["width"] != int(values["width"]) or values["height"] != int(values["height"]):
+        raise BadMessage(f"{path}: width {values['width']} and height {values['height']} must be whole pixels")
+    try:
+        return Intrinsics(
+            int(values["width"]), int(values["height"]), *(float(values[key]) for key in _CAMERA_KEYS[2:])
+        )
+    except ValueError as error:
+        raise BadMessage(f"{path}: {error}") from error
+
+
+def read_color(path: Path, intrinsics: Intrinsics) -> Array:
+    """An image file as (H, W, 3) uint8 RGB."""
+    image = _image(path, cv2.IMREAD_COLOR)
+    return np.ascontiguousarray(_sized(path, image, intrinsics)[..., ::-1])
+
+
+def read_mask(path: Path, intrinsics: Intrinsics) -> Array:
+    """An image file as (H, W) bool: non-zero in any channel is inside. BadMessage for an empty mask."""
+    image = _sized(path, _image(path, cv2.IMREAD_UNCHANGED), intrinsics)
+    if image.ndim == 3 and image.shape[2] == 4:
+        image = image[..., :3]  # opacity says nothing about the object
+    inside = image != 0 if image.ndim == 2 else (image != 0).any(axis=2)
+    if not inside.any():
+        raise BadMessage(f"{path}: the mask is empty; its non-zero pixels must cover the object")
+    return np.asarray(inside)
+
+
+def read_depth(path: Path, intrinsics: Intrinsics, *, unit_m: float, max_depth_m: float) -> Array:
+    """A 16-bit image or a float32 `.npy` as (H, W) float32 metres, NaN = unknown."""
+    depth = _sized(path, _depth_npy(path) if path.suffix == ".npy" else _depth_image(path, unit_m), intrinsics)
+    depth = np.where(known_depth(depth) & (depth <= max_depth_m), depth, np.nan).astype(np.float32)
+    if np.isnan(depth).all():
+        raise BadMessage(f"{path}: no pixel holds a depth between 0 and {max_depth_m:g} m; all are unknown")
+    return np.asarray(depth)
+
+
+def _depth_image(path: Path, unit_m: float) -> Array:
+    counts = _image(path, cv2.IMREAD_UNCHANGED)
+    if counts.dtype != np.uint16 or counts.ndim != 2:
+        raise BadMessage(f"{path}: depth is {counts.dtype} {counts.shape}; a 16-bit single-channel PNG in mm is needed")
+    metres = counts.astype(np.float32) * np.float32(unit_m)
+    metres[counts == np.iinfo(np.uint16).max] = np.nan  # some drivers write the largest count for "none"
+    return metres
+
+
+def _depth_npy(path: Path) -> Array:
+    _bytes(path)
+    try:
+        depth = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise BadMessage(f"{path}: not a NumPy array ({error})") from error
+    if not isinstance(depth, np.ndarray) or depth.dtype != np.float32 or depth.ndim != 2:
+        found = f"{depth.dtype} {depth.shape}" if isinstance(depth, np.ndarray) else "an archive"
+        raise BadMessage(f"{path}: depth is {found}; float32 (H, W) in metres is needed")
+    return depth
+
+
+def _image(path: Path, flags: int) -> Array:
+    data = np.frombuffer(_bytes(path), np.uint8)
+    try:
+        image = cv2.imdecode(data, flags) if data.size else None
+    except cv2.error as error:
+        raise BadMessage(f"{path}: not an image that can be read ({error.err})") from error
+    if image is None:
+        raise BadMessage(f"{path}: not an image that can be read (PNG or JPEG is needed)")
+    return np.asarray(image)
+
+
+def _sized(path: Path, image: Array, intrinsics: Intrinsics) -> Array:
+    height, width = image.shape[:2]
+    if (width, height) != (intrinsics.width, intrinsics.height):
+        raise BadMessage(f"{path}: {width}x{height} pixels, but the camera has {intrinsics.width}x{intrinsics.height}")
+    return image
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadMessage(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12

@@ -1,0 +1,128 @@
+"""An object seen from above: which way its sides run, and whether it is round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from referent.geometry.points import thinned
+from referent.types import Array
+
+_COARSE = np.deg2rad(np.arange(0.0, 90.0, 3.0))
+_FINE = np.deg2rad(np.arange(-3.0, 3.01, 0.5))
+_YAW_POINTS = 300
+_OUTLINE_POINTS = 48
+_HULL_POINTS = 4000
+
+
+@dataclass(frozen=True, eq=False)
+class Circle:
+    """A circle through the visible outline of a footprint."""
+
+    center_m: Array  # (2,)
+    radius_m: float
+    residual_m: float  # RMS distance of the outline from it
+    arc_rad: float  # how much of it was seen
+
+
+def closeness_yaw(points_m: Array, near_m: float) -> float:
+    """The yaw in [0, 90) degrees, in radians, at which (N, 2) points hug the sides of their rectangle best.
+
+    Closeness criterion of L-shape fitting (Zhang et al., Efficient L-Shape Fitting for Vehicle Detection, 2017): unlike
+    the least area it does not turn a box of which two sides are seen. Distances below `near_m` count alike.
+    """
+    points = points_m[thinned(np.arange(len(points_m)), _YAW_POINTS)]
+    coarse = _COARSE[int(np.argmax(_closeness(points, _COARSE, near_m)))]
+    fine = coarse + _FINE
+    return float(fine[int(np.argmax(_closeness(points, fine, near_m)))] % (np.pi / 2))
+
+
+def _closeness(points: Array, yaws: Array, near_m: float) -> Array:
+    """(Y,) the score of each yaw: the sum of 1 / distance of the points from the nearer of the two hugged sides."""
+    cos, sin = np.cos(yaws), np.sin(yaws)
+    along = _from_hugged_side(points @ np.stack([cos, sin]))
+    across = _from_hugged_side(points @ np.stack([-sin, cos]))
+    return np.asarray((1.0 / np.maximum(np.minimum(along, across), near_m)).sum(axis=0))
+
+
+def _from_hugged_side(coordinates: Array) -> Array:
+    """(N, Y) distances from that end of each column's range which the points are closer to."""
+    rank = len(coordinates) // 50  # a few stray points must not move the side
+    ordered = np.partition(coordinates, (rank, len(coordinates) - 1 - rank), axis=0)
+    low, high = ordered[rank], ordered[len(coordinates) - 1 - rank]
+    from_low, from_high = np.abs(coordinates - low), np.abs(high - coordinates)
+    return np.where(from_low.sum(axis=0) < from_high.sum(axis=0), from_low, from_high)
+
+
+def least_area_yaw(outline_m: Array) -> float:
+    """The yaw in [0, 90) degrees, in radians, of the smallest rectangle around (N, 2) points."""
+    _, _, angle_deg = cv2.minAreaRect(outline_m.astype(np.float32))
+    return float(np.deg2rad(angle_deg) % (np.pi / 2))
+
+
+def visible_outline(points_m: Array, camera_m: Array) -> Array:
+    """(48, 2) points evenly along the part of the convex hull that faces the camera (all of it from straight above)."""
+    sample = points_m[thinned(np.arange(len(points_m)), _HULL_POINTS)].astype(np.float32)
+    hull = cv2.convexHull(sample)[:, 0].astype(np.float64)
+    start, end = hull, np.roll(hull, -1, axis=0)
+    along = end - start
+    normals = np.stack([along[:, 1], -along[:, 0]], axis=1)
+    middle = (start + end) / 2
+    outwards = np.sign(np.einsum("ij,ij->i", normals, middle - hull.mean(axis=0)))
+    lengths = np.linalg.norm(along, axis=1)
+    facing = outwards * np.einsum("ij,ij->i", normals, camera_m - middle) > 0
+    if lengths[facing].sum() < 0.3 * lengths.sum():
+        facing = np.ones_like(facing)
+    start, along, lengths = start[facing], along[facing], lengths[facing]
+    ends = np.cumsum(lengths)
+    at = (np.arange(_OUTLINE_POINTS) + 0.5) / _OUTLINE_POINTS * ends[-1]
+    edge = np.minimum(np.searchsorted(ends, at), len(ends) - 1)
+    fraction = 1 - (ends[edge] - at) / np.maximum(lengths[edge], 1e-12)
+    return np.asarray(start[edge] + along[edge] * fraction[:, None])
+
+
+def fit_circle(outline_m: Array) -> Circle | None:
+    """The circle nearest to (N, 2) points, geometrically; None when they lie on a line."""
+    middle = outline_m.mean(axis=0)
+    scale = float(np.abs(outline_m - middle).max())
+    if scale <= 0:
+        return None
+    xy = (outline_m - middle) / scale
+    design = np.column_stack([2 * xy, np.ones(len(xy))])
+    (x, y, rest), _, rank, _ = np.linalg.lstsq(design, (xy**2).sum(axis=1), rcond=1e-9)
+    squared = rest + x * x + y * y
+    if rank < 3 or not 0 < squared < 1e4:
+        return None
+    center, radius = _polished(xy, np.array([x, y]), float(np.sqrt(squared)))
+    offsets = xy - center
+    residual = float(np.sqrt(np.mean((np.linalg.norm(offsets, axis=1) - radius) ** 2)))
+    return Circle(middle + center * scale, radius * scale, residual * scale, _arc_rad(offsets))
+
+
+def _polished(xy: Array, center: Array, radius: float) -> tuple[Array, float]:
+    """Three Gauss-Newton steps on the true distances: the algebraic start shrinks short arcs."""
+    for _ in range(3):
+        offsets = xy - center
+        distances = np.maximum(np.linalg.norm(offsets, axis=1), 1e-9)
+        jacobian = np.column_stack([-offsets / distances[:, None], -np.ones(len(xy))])
+        step = np.linalg.lstsq(jacobian, radius - distances, rcond=1e-9)[0]
+        center, radius = center + step[:2], radius + float(step[2])
+    return center, abs(radius)
+
+
+def _arc_rad(offsets: Array) -> float:
+    """The angle the directions span: a full turn less their largest gap."""
+    angles = np.sort(np.arctan2(offsets[:, 1], offsets[:, 0]))
+    gaps = np.diff(angles, append=angles[0] + 2 * np.pi)
+    return float(2 * np.pi - gaps.max())
+
+
+def rectangle_residual_m(outline_m: Array, yaw_rad: float) -> float:
+    """RMS distance of an outline from the sides of its own rectangle at a yaw."""
+    cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
+    turned = outline_m @ np.array([[cos, -sin], [sin, cos]])
+    low, high = turned.min(axis=0), turned.max(axis=0)
+    nearest = np.minimum(turned - low, high - turned).min(axis=1)
+    return float(np.sqrt(np.mean(nearest**2)))

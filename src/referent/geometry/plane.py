@@ -1,0 +1,119 @@
+"""The surface an object stands on, found in a ring around its mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from referent.config import GeometryConfig
+from referent.geometry.points import Patch, thinned
+from referent.types import Array
+
+_RING_INNER_PX = 6  # nearer pixels may be the object's own under an imprecise mask
+_RING_POINTS = 500
+_HYPOTHESES = 150
+_MIN_SHARE = 0.25  # of the ring that must lie on the plane
+_MAX_TILT_COS = np.cos(np.deg2rad(30.0))
+_CONTACT_M = 0.03  # an object whose lowest seen points are higher seems not to stand on the plane
+_STEEP_COS = 0.8  # seen from this steeply above, the foot of an object is hidden below it
+_MAX_HIDDEN_HEIGHT_M = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """Points p with normal . p = offset_m; the normal points to the side the object is on."""
+
+    normal: Array  # (3,) float64, unit
+    offset_m: float
+    support: int  # ring points on it
+
+
+def ring_pixels(patch: Patch, config: GeometryConfig) -> tuple[Array, Array]:
+    """Rows and columns, in the whole picture, of smooth depth pixels in a ring around the mask."""
+    outside = np.where(patch.mask, 0, 1).astype(np.uint8)
+    distance_px = cv2.distanceTransform(outside, cv2.DIST_L2, 3)
+    inner = min(_RING_INNER_PX, config.plane_ring_px // 2)
+    ring = (distance_px > inner) & (distance_px <= config.plane_ring_px) & patch.known & ~patch.edge
+    rows, columns = np.nonzero(ring)
+    return rows + patch.row, columns + patch.column
+
+
+def heights_m(points_m: Array, plane: Plane) -> Array:
+    """(N,) signed distances of the points above the plane."""
+    return np.asarray(points_m @ plane.normal - plane.offset_m)
+
+
+def support_plane(
+    ring_m: Array, object_m: Array, *, tolerance_m: float, up_in_camera: Array | None = None
+) -> Plane | None:
+    """The plane most of `ring_m` lies on that can carry `object_m`; None when there is none.
+
+    Points are (N, 3) in the camera's optical frame. With `up_in_camera` the plane is level to 30 degrees; without,
+    its normal points to the camera's side. RANSAC with a fixed seed: the same points give the same plane.
+    """
+    if len(ring_m) < 30:
+        return None
+    ring = ring_m[thinned(np.arange(len(ring_m)), _RING_POINTS)].astype(np.float64)
+    standing = object_m[thinned(np.arange(len(object_m)), 200)].astype(np.float64)
+    normals, offsets = _hypotheses(ring, up_in_camera)
+    trust = _can_carry(normals, offsets, standing, tolerance_m)
+    able = trust > 0
+    normals, offsets = normals[able], offsets[able]
+    if len(normals) == 0:
+        return None
+    inliers = np.abs(ring @ normals.T - offsets) < tolerance_m
+    best = int(np.argmax(inliers.sum(axis=0) * trust[able]))
+    return _refined(ring, inliers[:, best], normals[best], tolerance_m, up_in_camera)
+
+
+def _hypotheses(ring: Array, up_in_camera: Array | None) -> tuple[Array, Array]:
+    """Planes through random triples of ring points: (H, 3) unit normals and (H,) offsets."""
+    picks = np.random.default_rng(0).integers(0, len(ring), (_HYPOTHESES, 3))
+    a, b, c = ring[picks[:, 0]], ring[picks[:, 1]], ring[picks[:, 2]]
+    normals = np.cross(b - a, c - a)
+    lengths = np.linalg.norm(normals, axis=1)
+    valid = lengths > 1e-9
+    normals, a = normals[valid] / lengths[valid, None], a[valid]
+    normals = _oriented(normals, a, up_in_camera)
+    if up_in_camera is not None:
+        level = normals @ up_in_camera > _MAX_TILT_COS
+        normals, a = normals[level], a[level]
+    return normals, np.einsum("ij,ij->i", normals, a)
+
+
+def _oriented(normals: Array, points: Array, up_in_camera: Array | None) -> Array:
+    """Normals turned upwards, or to the camera at the origin when up is not known."""
+    outwards = normals @ up_in_camera if up_in_camera is not None else -np.einsum("ij,ij->i", normals, points)
+    return np.asarray(normals * np.where(outwards < 0, -1.0, 1.0)[:, None])
+
+
+def _can_carry(normals: Array, offsets: Array, standing: Array, tolerance_m: float) -> Array:
+    """(H,) how well the object may stand on each plane: 1 touches it, 1/2 may touch it unseen, 0 does not.
+
+    A wall behind the object, or the floor far below its table, is not its support.
+    """
+    heights = np.sort(standing @ normals.T - offsets, axis=0)
+    low, lowest = heights[len(heights) // 10], heights[len(heights) // 50]
+    span = heights[-1 - len(heights) // 50] - lowest
+    touches = lowest < np.maximum(_CONTACT_M, span / 2)
+    middle = standing.mean(axis=0)
+    steep = normals @ -middle > _STEEP_COS * np.linalg.norm(middle)
+    trust = np.where(touches, 1.0, np.where(steep & (lowest < _MAX_HIDDEN_HEIGHT_M), 0.5, 0.0))
+    return np.where(low > -2 * tolerance_m, trust, 0.0)
+
+
+def _refined(ring: Array, inliers: Array, normal: Array, tolerance_m: float, up: Array | None) -> Plane | None:
+    """Least-squares plane of the inliers, twice; None when too little of the ring lies on it."""
+    for _ in range(2):
+        if np.count_nonzero(inliers) < max(10, _MIN_SHARE * len(ring)):
+            return None
+        middle = ring[inliers].mean(axis=0)
+        _, axes = np.linalg.eigh(np.cov((ring[inliers] - middle).T))
+        fitted = axes[:, 0] * np.copysign(1.0, axes[:, 0] @ normal)
+        offset = float(fitted @ middle)
+        inliers = np.abs(ring @ fitted - offset) < tolerance_m
+    if up is not None and fitted @ up < _MAX_TILT_COS:
+        return None
+    return Plane(fitted, offset, int(np.count_nonzero(inliers)))
