@@ -1,0 +1,190 @@
+"""Our streaming masks are those of the official SAM2VideoPredictor on the same weights, frames and prompts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from clips import SMALL_YAML, a_box, a_checkpoint, a_clip, a_mask, points
+from official import OfficialVideo, decoded, official_predictor, official_video
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from referent.config import TrackerConfig
+from referent.tracking import sam2_tracker
+from referent.tracking.sam2_tracker import Sam2Tracker
+from referent.types import Array, Prompt, RgbdFrame
+from referent.weights import ModelEntry, resolve
+
+FRAMES = 28
+RED, GREEN = (10, 40, 50, 80), (120, 60, 145, 100)
+KINDS = {
+    "box": [a_box("red", 0, RED)],
+    "one point": [points("red", 0, [(30, 60)])],
+    "points": [points("red", 0, [(30, 60), (20, 50), (100, 20)], [1, 1, 0])],
+    "mask": [a_mask("red", 0, RED)],
+    "box and mask": [a_box("red", 0, RED), a_mask("green", 0, GREEN)],
+    "points and box": [points("green", 0, [(130, 80)]), a_box("red", 0, RED)],
+}
+
+
+class Streamed:
+    """Our tracker over a clip; keeps the logits at picture resolution behind every mask it returns."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, config: TrackerConfig, entry: ModelEntry) -> None:
+        self.tracker = Sam2Tracker(config, entry)
+        self.masks: dict[int, dict[str, Array]] = {}
+        self.logits: dict[int, dict[str, Tensor]] = {}
+        self._latest: list[Tensor] = []
+        to_mask = sam2_tracker.mask_from_logits
+
+        def remember(low_res: Tensor, size_hw: tuple[int, int]) -> Array:
+            enlarged = interpolate(low_res, size=size_hw, mode="bilinear", align_corners=False)
+            self._latest.append(enlarged[0, 0].clone())
+            return to_mask(low_res, size_hw)
+
+        monkeypatch.setattr(sam2_tracker, "mask_from_logits", remember)
+
+    def step(self, index: int, frame: RgbdFrame) -> None:
+        self._latest.clear()
+        found = self.tracker.step(frame)
+        self.masks[index] = {mask.object_id: mask.mask for mask in found}
+        self.logits[index] = {mask.object_id: x for mask, x in zip(found, self._latest, strict=True)}
+
+    def prompt(self, index: int, prompt: Prompt) -> None:
+        found = self.tracker.prompt(prompt)
+        self.masks[index][found.object_id] = found.mask
+        self.logits[index][found.object_id] = self._latest[-1]
+
+
+def assert_same(ours: Streamed, truth: dict[int, dict[str, Tensor]]) -> None:
+    worst = max((ours.logits[i][name] - logits).abs().max().item() for i in truth for name, logits in truth[i].items())
+    assert worst <= 1e-4, f"logits differ by {worst}"
+    for index, objects in truth.items():
+        for name, logits in objects.items():
+            assert np.array_equal(ours.masks[index][name], (logits > 0).numpy()), f"{name} in frame {index}"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> ModelEntry:
+    return a_checkpoint(tmp_path_factory.mktemp("weights"), presence=1.61)
+
+
+@pytest.fixture
+def official(checkpoint: ModelEntry, tmp_path: Path) -> OfficialVideo:
+    predictor = official_predictor(SMALL_YAML, checkpoint.weights_path)
+    return official_video(predictor, a_clip(FRAMES), tmp_path / "jpeg")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_masks_equal_the_official_predictors(
+    kind: str, checkpoint: ModelEntry, official: OfficialVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = Streamed(monkeypatch, TrackerConfig(), checkpoint)
+    for index, frame in enumerate(a_clip(FRAMES)):
+        ours.step(index, frame)
+        for prompt in KINDS[kind] if index == 0 else ():
+            ours.prompt(index, prompt)
+    for prompt in KINDS[kind]:
+        official.prompt(prompt, index=0)
+    truth = official.propagate(0, FRAMES - 1)
+    assert len(truth) == FRAMES
+    assert_same(ours, truth)
+
+
+def test_the_compared_masks_are_neither_empty_nor_full_nor_all_alike(checkpoint: ModelEntry) -> None:
+    tracker = Sam2Tracker(TrackerConfig(), checkpoint)
+    areas, scores = [], []
+    for index, frame in enumerate(a_clip(FRAMES)):
+        found = tracker.step(frame)
+        if index == 0:
+            found = (tracker.prompt(a_box("red", 0, RED)), tracker.prompt(points("green", 0, [(130, 80)])))
+        areas += [mask.mask.mean() for mask in found]
+        scores += [mask.object_score for mask in found]
+    assert min(scores) < 0 < max(scores), "both seen and unseen objects must be compared"
+    assert len(set(areas)) > FRAMES / 2
+    assert 0.05 < np.median([area for area in areas if area]) < 0.95
+
+
+def test_an_object_added_mid_stream_equals_the_official_one(
+    checkpoint: ModelEntry, official: OfficialVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = {0: a_box("red", 0, RED), 9: points("green", 9, [(105, 80)])}
+    ours = Streamed(monkeypatch, TrackerConfig(), checkpoint)
+    for index, frame in enumerate(a_clip(FRAMES)):
+        ours.step(index, frame)
+        if index in start:
+            ours.prompt(index, start[index])
+    official.prompt(start[0], index=0)
+    truth = official.propagate(0, 8)
+    official.prompt(start[9], index=9)
+    truth |= official.propagate(9, FRAMES - 1)
+    assert_same(ours, truth)
+
+
+def test_small_holes_are_filled_as_the_official_kernel_fills_them(
+    checkpoint: ModelEntry, official: OfficialVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scipy import ndimage
+
+    def components(mask: Tensor) -> tuple[Tensor, Tensor]:  # stands in for the CUDA kernel, by its documentation
+        labels, _ = ndimage.label(mask[0, 0].numpy(), structure=np.ones((3, 3)))
+        areas = np.bincount(labels.ravel())[labels] * (labels > 0)
+        return torch.from_numpy(labels)[None, None], torch.from_numpy(areas)[None, None]
+
+    monkeypatch.setattr("sam2.utils.misc.get_connected_components", components)
+    official.predictor.fill_hole_area = 40
+    ours = Streamed(monkeypatch, TrackerConfig(fill_hole_area=40), checkpoint)
+    for index, frame in enumerate(a_clip(FRAMES)):
+        ours.step(index, frame)
+        if index == 0:
+            ours.prompt(0, a_box("red", 0, RED))
+    official.prompt(a_box("red", 0, RED), index=0)
+    assert_same(ours, official.propagate(0, FRAMES - 1))
+
+
+def test_from_jpeg_files_the_whole_way_masks_agree(
+    checkpoint: ModelEntry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = a_clip(FRAMES)
+    predictor = official_predictor(SMALL_YAML, checkpoint.weights_path)
+    official = official_video(predictor, clip, tmp_path / "jpeg", own_pictures=True)
+    ours = Streamed(monkeypatch, TrackerConfig(), checkpoint)
+    for index, frame in enumerate(decoded(clip)):
+        ours.step(index, frame)
+        if index == 0:
+            ours.prompt(0, a_box("red", 0, RED))
+    official.prompt(a_box("red", 0, RED), index=0)
+    truth = official.propagate(0, FRAMES - 1)
+    agreement = [np.mean(ours.masks[i]["red"] == (truth[i]["red"] > 0).numpy()) for i in truth]
+    assert min(agreement) > 0.999
+
+
+def test_the_bundled_model_equals_the_official_predictor_on_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from referent.weights import read_state_dict, registry
+
+    entry = registry()["referent-sam2-small"]
+    if not entry.files:
+        pytest.skip("models/referent-sam2-small has no weights yet")
+    entry = resolve(entry.name)
+    torch.save({"model": {name: x.float() for name, x in read_state_dict(entry.weights_path).items()}}, tmp_path / "x.pt")
+    predictor = official_predictor(
+        entry.config_path,
+        tmp_path / "x.pt",
+        defaults=False,
+        overrides=["++model.binarize_mask_from_pts_for_mem_enc=true"],
+    )
+    clip = a_clip(FRAMES)
+    official = official_video(predictor, clip, tmp_path / "jpeg")
+    ours = Streamed(monkeypatch, TrackerConfig(), entry)
+    for index, frame in enumerate(clip):
+        ours.step(index, frame)
+        for prompt in KINDS["box and mask"] if index == 0 else ():
+            ours.prompt(index, prompt)
+    for prompt in KINDS["box and mask"]:
+        official.prompt(prompt, index=0)
+    assert_same(ours, official.propagate(0, FRAMES - 1))
