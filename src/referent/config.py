@@ -80,6 +80,9 @@ class TrackerConfig:
     history_bytes: int = setting(1_000_000_000, "memory those features may take", unit="bytes", low=1_000_000)
     max_objects: int = setting(16, "objects tracked at once", low=1, high=1000)
     max_cond_frames: int = setting(4, "prompted frames remembered per object", low=1, high=64)
+    agreement_iou: float = setting(
+        0.8, "a new prompt that overlaps the track this much keeps the object's earlier prompted frames", low=0, high=1
+    )
     fill_hole_area: int = setting(0, "holes up to this many low-res pixels are filled; 0 = none", unit="px", low=0)
 
 
