@@ -1,0 +1,145 @@
+"""The node's inputs: subscriptions, pairing, and what is known about their health."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import String
+from tf2_msgs.msg import TFMessage
+
+from referent.config import Config
+from referent.errors import ReferentError
+from referent.frames.assembler import FrameAssembler
+from referent.live import LivePipeline
+from referent.messages import (
+    depth_from_image,
+    frame_name,
+    intrinsics_from_camera_info,
+    rgb_from_image,
+    stamp_ns,
+    transforms_from_tf,
+)
+from referent.types import RgbdFrame
+from referent_ros.diagnostics import InputHealth, Inputs, SkewMeter, input_status
+
+TRANSFORM_QUEUE = QoSProfile(depth=100)
+STATIC_TRANSFORM_QUEUE = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+INSTRUCTION_QUEUE = QoSProfile(depth=10)
+LOG_PERIOD_S = 5.0
+
+
+class Listener:
+    """Listens for a node and hands over to its pipeline. Belongs to the executor's thread."""
+
+    def __init__(self, node: Node, config: Config, live: LivePipeline) -> None:
+        self._node = node
+        self._settings = config.input
+        self._live = live
+        self._assembler = FrameAssembler(config.input)
+        self._skew = SkewMeter(config.input.queue_length)
+        self._subscriptions: list[Subscription] = []
+        self._health: dict[str, InputHealth] = {}
+        self._wants_transforms = bool(config.output.frame or config.output.world_frame)
+        self._image_qos = QoSProfile(depth=5) if config.input.reliable else qos_profile_sensor_data
+        compressed = config.input.image_transport == "compressed"
+        self._image_type = CompressedImage if compressed else Image
+        self._color = "color/image_rect" + ("/compressed" if compressed else "")
+        self._depth = "depth/image_rect" + ("/compressedDepth" if compressed else "")
+
+    def open(self) -> None:
+        """Start to listen."""
+        self._assembler.reset()
+        self._subscribe(self._image_type, self._color, self._on_color, self._image_qos, needed=True)
+        self._subscribe(CameraInfo, "color/camera_info", self._on_camera_info, self._image_qos, needed=True)
+        self._subscribe(self._image_type, self._depth, self._on_depth, self._image_qos, needed=True)
+        self._subscribe(String, "instruction", self._on_instruction, INSTRUCTION_QUEUE)
+        if self._wants_transforms:
+            self._subscribe(TFMessage, "/tf", self._on_transforms, TRANSFORM_QUEUE)
+            self._subscribe(TFMessage, "/tf_static", self._on_static_transforms, STATIC_TRANSFORM_QUEUE)
+
+    def close(self) -> None:
+        """Stop listening; what is known of the inputs is forgotten."""
+        while self._subscriptions:
+            self._node.destroy_subscription(self._subscriptions.pop())
+        self._health.clear()
+
+    def status(self, seconds: float, extra: Mapping[str, object]) -> DiagnosticStatus:
+        """The inputs over the last `seconds`."""
+        inputs = Inputs(
+            color=self._health[self._color],
+            info=self._health["color/camera_info"],
+            all=tuple(self._health.values()),
+        )
+        publishers = {each.topic: self._node.count_publishers(each.topic) for each in inputs.all}
+        values = {"skew_s": self._skew.last_s, **self._assembler.counts, **extra}
+        return input_status(inputs, seconds, publishers=publishers, values=values)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it listens."""
+        return bool(self._subscriptions)
+
+    def _subscribe(
+        self, kind: type, name: str, handle: Callable[[Any], None], qos: QoSProfile, *, needed: bool = False
+    ) -> None:
+        health = self._health[name] = InputHealth(self._node.resolve_topic_name(name), needed=needed)
+        subscription = self._node.create_subscription(
+            kind,
+            name,
+            self._guarded(handle, health),
+            qos,
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=health.incompatible),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+        self._subscriptions.append(subscription)
+
+    def _guarded(self, handle: Callable[[Any], None], health: InputHealth) -> Callable[[Any], None]:
+        """A callback for which a bad message costs that message only."""
+
+        def callback(message: Any) -> None:
+            health.arrived(len(getattr(message, "data", ())))
+            try:
+                handle(message)
+            except ReferentError as error:
+                health.failed(str(error))
+                self._node.get_logger().warning(f"{health.topic}: {error}", throttle_duration_sec=LOG_PERIOD_S)
+
+        return callback
+
+    def _on_color(self, msg: Image | CompressedImage) -> None:
+        rgb = rgb_from_image(msg)
+        self._hand_over(self._assembler.add_color(stamp_ns(msg.header), frame_name(msg.header), rgb))
+
+    def _on_depth(self, msg: Image | CompressedImage) -> None:
+        settings = self._settings
+        depth_m = depth_from_image(msg, unit_m=settings.depth_unit_m, max_depth_m=settings.max_depth_m)
+        self._skew.depth(stamp_ns(msg.header))
+        self._hand_over(self._assembler.add_depth(stamp_ns(msg.header), depth_m))
+
+    def _on_camera_info(self, msg: CameraInfo) -> None:
+        self._assembler.set_camera_info(intrinsics_from_camera_info(msg), frame_name(msg.header))
+
+    def _on_instruction(self, msg: String) -> None:
+        self._live.instruct(msg.data)
+
+    def _on_transforms(self, msg: TFMessage, *, static: bool = False) -> None:
+        for parent, child, stamp, parent_from_child in transforms_from_tf(msg):
+            # Our own broadcasts come back on /tf; one name per track would fill the buffer with edges.
+            if not child.startswith("object_"):
+                self._live.add_transform(parent, child, stamp, parent_from_child, static=static)
+
+    def _on_static_transforms(self, msg: TFMessage) -> None:
+        self._on_transforms(msg, static=True)
+
+    def _hand_over(self, frame: RgbdFrame | None) -> None:
+        if frame is not None:
+            self._skew.frame(frame.stamp_ns)
+            self._live.put(frame)

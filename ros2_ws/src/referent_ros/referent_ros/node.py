@@ -1,0 +1,172 @@
+"""The node `referent`: a lifecycle around its inputs, its pipeline and its outputs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile
+
+from referent.config import Config
+from referent.errors import ReferentError
+from referent.frames.transforms import TransformBuffer
+from referent.live import LivePipeline
+from referent.pipeline import Pipeline, build_pipeline
+from referent.types import FrameResult, RgbdFrame
+from referent_ros.diagnostics import OutputHealth
+from referent_ros.listening import LOG_PERIOD_S, Listener
+from referent_ros.parameters import declare, declare_config
+from referent_ros.publishers import Publishers
+from referent_ros.running import refuse_illegal_transitions, run
+
+MakePipeline = Callable[[Config, TransformBuffer], Pipeline]
+
+
+def default_pipeline(config: Config, transforms: TransformBuffer) -> Pipeline:
+    """The real thing: SAM 2 and a multimodal LLM."""
+    return build_pipeline(config, transforms=transforms)
+
+
+class ReferentNode(LifecycleNode):
+    """Configured it holds the models, active it listens and publishes. Raises ConfigError."""
+
+    def __init__(self, make_pipeline: MakePipeline = default_pipeline, **node_options: Any) -> None:
+        super().__init__("referent", **node_options)
+        refuse_illegal_transitions(self)
+        self._autostart = declare(self, "autostart", True, "configure and activate at start, without a manager")
+        self._config = declare_config(self)
+        self._make_pipeline = make_pipeline
+        self._live: LivePipeline | None = None
+        self._listener: Listener | None = None
+        self._outputs: Publishers | None = None
+        self._fault: Exception | None = None  # why the last transition failed; rclpy keeps it to itself
+        self._health = OutputHealth()
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", QoSProfile(depth=10))
+        self._reported_s = time.monotonic()
+        # Not the ROS clock: a missing topic must be reported while /clock stands still, too.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(self._config.output.diagnostics_period_s, self._report, clock=steady)
+
+    def start(self) -> None:
+        """Configure and activate, unless a manager is to do it. Raises what made it fail."""
+        transitions = (self.trigger_configure, self.trigger_activate) if self._autostart else ()
+        for transition in transitions:
+            if transition() != TransitionCallbackReturn.SUCCESS:
+                raise self._fault or ReferentError("the node cannot be brought up; see its log")
+        self.get_logger().info("listening" if transitions else "waiting to be configured")
+
+    def close(self) -> None:
+        """Stop listening and free the models, whatever state the node is in."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        if self._outputs is not None:
+            self._outputs.destroy()
+            self._outputs = None
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the models and offer the outputs."""
+        return self._guarded(self._configure)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Open the outputs and listen."""
+        super().on_activate(state)
+        return self._guarded(self._listen)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop listening; models and tracks stay."""
+        super().on_deactivate(state)
+        return self._guarded(self._stop_listening)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free everything that configuring took."""
+        return self._guarded(self.close)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free everything, for good."""
+        return self._guarded(self.close)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Back to unconfigured, so that another try is possible."""
+        return self._guarded(self.close)
+
+    def _configure(self) -> None:
+        self._outputs = Publishers(self, self._config.output)
+        self._live = LivePipeline(
+            lambda transforms: self._make_pipeline(self._config, transforms),
+            output=self._config.output,
+            on_result=self._on_result,
+            on_fault=self._on_fault,
+        )
+        self._listener = Listener(self, self._config, self._live)
+        self._live.start()
+
+    def _listen(self) -> None:
+        if self._listener is not None:
+            self._listener.open()
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+
+    def _on_result(self, frame: RgbdFrame, result: FrameResult) -> None:
+        if self._outputs is not None:
+            self._outputs.publish(frame, result)
+        self._health.note_result(result, (self.get_clock().now().nanoseconds - result.stamp_ns) / 1e9)
+
+    def _on_fault(self, fault: str) -> None:
+        self._health.note_fault(fault)
+        self.get_logger().warning(fault, throttle_duration_sec=LOG_PERIOD_S)
+
+    def _guarded(self, action: Callable[[], None]) -> TransitionCallbackReturn:
+        """rclpy swallows what a transition raises: log it, keep it, and answer ERROR."""
+        try:
+            action()
+        except Exception as error:
+            self._fault = error
+            known = isinstance(error, ReferentError)
+            self.get_logger().error(str(error) if known else traceback.format_exc())
+            return TransitionCallbackReturn.ERROR
+        return TransitionCallbackReturn.SUCCESS
+
+    def _report(self) -> None:
+        now_s = time.monotonic()
+        seconds, self._reported_s = max(now_s - self._reported_s, 1e-3), now_s
+        statuses = self._health.statuses(seconds, {} if self._live is None else self._live.counts())
+        if self._listener is not None and self._listener.is_open:
+            statuses.insert(0, self._listener.status(seconds, {"memory_mb": _memory_mb()}))
+        for status in statuses:
+            status.name = f"{self.get_name()}: {status.name}"
+        message = DiagnosticArray(status=statuses)
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+
+def _memory_mb() -> int:
+    """Resident memory of this process."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE") // 1_000_000
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The executable `node`."""
+
+    def make(stop: threading.Event) -> ReferentNode:
+        return ReferentNode()
+
+    return run(make, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""ROS parameters made from the settings of `referent.config`, and the settings read back from them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields
+from typing import TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import ParameterException
+from rclpy.node import Node
+
+from referent.config import Config, Setting, flatten, load_config
+from referent.errors import ConfigError
+
+INT64_MAX = 2**63 - 1
+Value = TypeVar("Value", bool, int, float, str)
+
+
+def declare_config(node: Node) -> Config:
+    """Declare one read-only parameter per setting; the settings as launched. Raises ConfigError."""
+    _refuse_unknown(node)
+    changes = {}
+    for item in flatten(Config()):
+        try:
+            changes[item.name] = node.declare_parameter(item.name, item.default, descriptor_of(item)).value
+        except ParameterException as error:
+            raise ConfigError(f"{item.name}: {error}") from error
+    return load_config(None, changes)
+
+
+def declare(node: Node, name: str, default: Value, meaning: str) -> Value:
+    """Declare one read-only parameter of a node's own; its value as launched. Raises ConfigError."""
+    kind = type(default)
+    # Untyped, or rclpy would refuse `-p x:=1` for a double.
+    about = ParameterDescriptor(description=meaning, read_only=True, dynamic_typing=True)
+    value = node.declare_parameter(name, default, about).value
+    if kind is float and type(value) is int:
+        return kind(value)
+    if type(value) is not kind:
+        raise ConfigError(f"{node.get_name()}: {name}: {value!r} is {type(value).__name__}, {kind.__name__} is needed")
+    return value
+
+
+def descriptor_of(item: Setting) -> ParameterDescriptor:
+    """What `ros2 param describe` shows of a setting: meaning, unit, bounds, choices."""
+    unit = f" [{item.info.unit}]" if item.info.unit else ""
+    descriptor = ParameterDescriptor(description=item.info.meaning + unit, read_only=True)
+    if item.info.choices:
+        descriptor.additional_constraints = "one of " + ", ".join(item.info.choices)
+    if isinstance(item.default, float):
+        # rclpy refuses `-p x:=1` for a double; untyped, it is taken and the config tree makes it one.
+        descriptor.dynamic_typing = True
+        descriptor.floating_point_range = _float_range(item)
+    elif isinstance(item.default, int) and not isinstance(item.default, bool):
+        descriptor.integer_range = _integer_range(item)
+    return descriptor
+
+
+def _float_range(item: Setting) -> list[FloatingPointRange]:
+    low = -sys.float_info.max if item.info.low is None else float(item.info.low)
+    high = sys.float_info.max if item.info.high is None else float(item.info.high)
+    return [FloatingPointRange(from_value=low, to_value=high)]
+
+
+def _integer_range(item: Setting) -> list[IntegerRange]:
+    low = -INT64_MAX if item.info.low is None else int(item.info.low)
+    high = INT64_MAX if item.info.high is None else int(item.info.high)
+    return [IntegerRange(from_value=low, to_value=high, step=1)]
+
+
+def _refuse_unknown(node: Node) -> None:
+    """rclpy ignores a misspelt parameter silently; here it is an error, as in a settings file."""
+    groups = {group.name for group in fields(Config)}
+    overrides = node._parameter_overrides  # rclpy has no public way to list what was given
+    given = {name: override.value for name, override in overrides.items() if name.split(".")[0] in groups}
+    known = {item.name for item in flatten(Config())}
+    load_config(None, {name: value for name, value in given.items() if name not in known})

@@ -1,0 +1,94 @@
+"""Everything the node publishes about a frame, and the one function that publishes it."""
+
+from __future__ import annotations
+
+from geometry_msgs.msg import PoseStamped
+from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecyclePublisher as Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from referent_msgs.msg import TrackedObjectArray
+from sensor_msgs.msg import Image, PointCloud2
+from tf2_msgs.msg import TFMessage
+from vision_msgs.msg import Detection2DArray, Detection3DArray, LabelInfo
+
+from referent.config import OutputConfig
+from referent.types import FrameResult, RgbdFrame, TrackedObject, TrackState
+from referent_ros import result_messages as messages
+from referent_ros.label_values import LabelValues
+
+RELIABLE = QoSProfile(depth=5)
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+TRANSFORMS = QoSProfile(depth=100)
+HELD = (TrackState.TRACKING, TrackState.UNCERTAIN)
+
+
+class Publishers:
+    """The outputs of one node. `publish` belongs to the pipeline thread."""
+
+    def __init__(self, node: LifecycleNode, config: OutputConfig) -> None:
+        self._node = node
+        self._config = config
+        self._values = LabelValues()
+        self._labels: dict[str, str] = {}
+        create = node.create_lifecycle_publisher
+        self._masks = create(Image, "~/masks", RELIABLE)
+        self._label_info = create(LabelInfo, "~/label_info", LATCHED)
+        self._detections = create(Detection2DArray, "~/detections", RELIABLE)
+        self._objects = create(Detection3DArray, "~/objects", RELIABLE)
+        self._tracks = create(TrackedObjectArray, "~/tracks", RELIABLE)
+        self._target_pose = create(PoseStamped, "~/target_pose", RELIABLE)
+        self._target_mask = create(Image, "~/target_mask", RELIABLE)
+        self._target_cloud = create(PointCloud2, "~/target_cloud", RELIABLE)
+        self._transforms = create(TFMessage, "/tf", TRANSFORMS)
+
+    def publish(self, frame: RgbdFrame, result: FrameResult) -> None:
+        """Tell the world about one frame."""
+        self._publish_label_info(result)
+        values = self._values.by_track
+        labels = messages.label_array(result.objects, values, frame.rgb.shape[:2])
+        self._masks.publish(messages.image_message(messages.header_of(result), labels))
+        self._detections.publish(messages.detections_message(result))
+        self._objects.publish(messages.objects_message(result))
+        self._tracks.publish(messages.tracks_message(result, values))
+        self._publish_transforms(result)
+        target = selected_target(result)
+        if target is not None:
+            self._publish_target(target, result)
+
+    def destroy(self) -> None:
+        """Take every output off the network."""
+        for publisher in self._all():
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    def _all(self) -> list[Publisher]:
+        return [value for value in vars(self).values() if isinstance(value, Publisher)]
+
+    def _publish_label_info(self, result: FrameResult) -> None:
+        """Latched, so only when a track came or went or got another name."""
+        labels = {each.target.id: each.label or each.target.expression for each in result.objects}
+        changed = self._values.update(labels)
+        if changed or labels != self._labels:
+            self._label_info.publish(messages.label_info_message(result, self._values.by_track))
+            self._labels = labels
+
+    def _publish_transforms(self, result: FrameResult) -> None:
+        message = messages.transforms_message(result)
+        if self._config.publish_tf and message.transforms:
+            self._transforms.publish(message)
+
+    def _publish_target(self, target: TrackedObject, result: FrameResult) -> None:
+        header = messages.header_of(result)
+        if target.mask is not None:
+            pixels = target.mask.mask.astype("uint8") * 255
+            self._target_mask.publish(messages.image_message(header, pixels))
+        pose = messages.pose_stamped_message(target, result)
+        if pose is not None:
+            self._target_pose.publish(pose)
+        if target.pose is not None and self._target_cloud.get_subscription_count() > 0:
+            self._target_cloud.publish(messages.cloud_message(target.pose.cloud, header))
+
+
+def selected_target(result: FrameResult) -> TrackedObject | None:
+    """The first target asked for, while it is seen; None when it is lost, whatever else is in view."""
+    first = next(iter(result.objects), None)
+    return first if first is not None and first.state in HELD and messages.seen(first) else None

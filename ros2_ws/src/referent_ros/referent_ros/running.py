@@ -1,0 +1,87 @@
+"""How a process of ours starts, spins and ends: quietly, with an exit status that means something."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import rclpy
+from lifecycle_msgs.srv import ChangeState
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.lifecycle import LifecycleNode
+from rclpy.signals import SignalHandlerOptions
+
+from referent.errors import ReferentError
+
+DONE, WRONG_INPUT = 0, 2
+
+
+class Runnable(Protocol):
+    """A node that runs until it is told to stop, or sets the event itself."""
+
+    def start(self) -> None:
+        """Begin, before the first spin. May raise ReferentError."""
+        ...
+
+    def close(self) -> None:
+        """Finish what is at hand; nothing is called back any more."""
+        ...
+
+    def destroy_node(self) -> None:
+        """Leave the network (rclpy's own)."""
+        ...
+
+
+def run(make: Callable[[threading.Event], Runnable], arguments: Sequence[str] | None = None) -> int:
+    """Spin until SIGINT, SIGTERM or the node's own end; wrong input is one line on stderr and status 2."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    # rclpy's own handlers would pull the context away from under callbacks in flight.
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        _spin(make(stop), stop)
+    except ReferentError as error:
+        print(f"referent: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    finally:
+        rclpy.try_shutdown()
+    return DONE
+
+
+def _spin(runnable: Runnable, stop: threading.Event) -> None:
+    executor = SingleThreadedExecutor()
+    executor.add_node(runnable)
+    try:
+        runnable.start()
+        while not stop.is_set():
+            executor.spin_once(timeout_sec=0.1)
+    except ExternalShutdownException:
+        stop.set()
+    finally:
+        runnable.close()
+        executor.shutdown()
+        runnable.destroy_node()
+
+
+def refuse_illegal_transitions(node: LifecycleNode) -> None:
+    """Answer a transition that is not possible now with `success: false`.
+
+    rclpy 7.1 lets the error out of the service callback instead, which ends the executor.
+    """
+    service = next(each for each in node.services if each.srv_type is ChangeState)
+    answer = service.callback
+
+    def guarded(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+        try:
+            return answer(request, response)
+        except rclpy_implementation.RCLError as error:
+            node.get_logger().error(f"transition {request.transition.id} refused: {error}")
+            response.success = False
+            return response
+
+    service.callback = guarded

@@ -1,0 +1,176 @@
+"""The node over real topics: pictures and words in, masks, tracks, poses and diagnostics out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from painted import HEIGHT, WIDTH, painted
+from referent_msgs.msg import TrackedObject
+from robot import a_robot
+from sensor_msgs.msg import Image
+
+from referent.messages import rgb_from_image
+from referent_ros import camera_messages
+
+RED = {"red": (10, 10, 24, 24)}
+BOTH = {**RED, "green": (40, 20, 56, 40)}
+BASE_FROM_CAMERA = np.array([[0.0, 0, 1, 0.5], [-1, 0, 0, 0], [0, -1, 0, 1.2], [0, 0, 0, 1]])
+
+
+def labels(message: Image) -> np.ndarray:
+    kind = {"mono8": np.uint8, "16UC1": np.uint16}[message.encoding]
+    return np.frombuffer(message.data, kind).reshape(message.height, message.width)
+
+
+def test_an_instruction_and_a_picture_give_mask_track_pose_and_transform_under_the_pictures_stamp() -> None:
+    frame = painted(1, RED)
+    with a_robot() as robot:
+        robot.show(painted(0, RED))
+        robot.say("the red block")
+        tracks = robot.show(frame)
+        robot.wait_for(lambda: robot.transforms() and robot.about(frame, "target_cloud"))
+        (track,) = tracks.objects
+        assert (track.expression, track.state) == ("the red block", TrackedObject.TRACKING)
+        assert track.has_score
+        assert track.score == pytest.approx(0.9)
+        assert track.has_bbox
+        assert track.bbox_xyxy.tolist() == [10, 10, 24, 24]
+        assert [event.outcome for event in tracks.groundings] == ["found"]
+
+        (masks,) = robot.about(frame, "masks")
+        expected = np.zeros((HEIGHT, WIDTH), np.uint8)
+        expected[10:24, 10:24] = track.mask_value
+        np.testing.assert_array_equal(labels(masks), expected)
+        assert {each.header.frame_id for each in (tracks, masks)} == {frame.camera_frame}
+        (detection,) = robot.about(frame, "detections")[0].detections
+        assert (detection.id, detection.results[0].hypothesis.score) == (track.id, pytest.approx(0.9))
+        assert (detection.bbox.center.position.x, detection.bbox.size_x) == (17.0, 14.0)
+
+        (target_mask,) = robot.about(frame, "target_mask")
+        np.testing.assert_array_equal(labels(target_mask), (expected > 0) * np.uint8(255))
+        (pose,) = robot.about(frame, "target_pose")
+        assert pose.pose.position.z == pytest.approx(1.0, abs=0.05)
+        assert track.has_pose
+        assert track.pose.pose == pose.pose
+        (transform,) = robot.transforms()
+        assert (transform.header.frame_id, transform.child_frame_id) == (frame.camera_frame, f"object_{track.id}")
+        assert transform.header.stamp == tracks.header.stamp
+        (cloud,) = robot.about(frame, "target_cloud")
+        assert cloud.width > 30
+        assert cloud.point_step == 16
+
+
+def test_a_label_value_belongs_to_one_track_for_life_and_label_info_says_whose() -> None:
+    with a_robot() as robot:
+        robot.say("the red block")
+        first = robot.show(painted(0, BOTH)).objects[0]
+        again = robot.show(painted(1, BOTH)).objects[0]
+        robot.say("the green block")
+        other = robot.show(painted(2, BOTH)).objects[0]
+        assert again.mask_value == first.mask_value
+        assert other.id != first.id
+        assert other.mask_value != first.mask_value
+        robot.wait_for(lambda: robot.heard["label_info"][-1].class_map[0].class_id == other.mask_value)
+        assert "green" in robot.heard["label_info"][-1].class_map[0].class_name
+
+
+def test_the_target_topics_fall_silent_when_the_target_is_gone() -> None:
+    gone = painted(9, {})
+    with a_robot() as robot:
+        robot.say("the red block")
+        for number in range(2):
+            robot.show(painted(number, RED))
+        for number in range(2, 9):
+            robot.show(painted(number, {}))
+        tracks = robot.show(gone)
+        robot.spin(0.3)
+        assert tracks.objects[0].state == TrackedObject.LOST
+        assert not tracks.objects[0].has_bbox
+        assert not tracks.objects[0].has_pose
+        assert [robot.about(gone, f"target_{what}") for what in ("pose", "mask", "cloud")] == [[], [], []]
+        assert robot.about(gone, "objects")[0].detections == []
+        assert robot.wait_for_diagnosis("objects", "lost: the red block").level == b"\x01"
+
+
+def test_a_bad_image_is_told_in_diagnostics_and_the_next_frame_carries_on() -> None:
+    with a_robot() as robot:
+        robot.say("the red block")
+        robot.show(painted(0, RED))
+        bad = camera_messages.rgb_message(robot.header(painted(1, RED)), painted(1, RED).rgb)
+        bad.encoding = "yuv422"
+        robot.color.publish(bad)
+        status = robot.wait_for_diagnosis("input", "'yuv422'")
+        values = {pair.key: pair.value for pair in status.values}
+        assert values["/color/image_rect bad"] == "1"
+        assert robot.show(painted(2, RED)).objects[0].state == TrackedObject.TRACKING
+
+
+def test_a_picture_whose_size_differs_from_camera_info_is_told_and_costs_itself_only() -> None:
+    with a_robot() as robot:
+        robot.show(painted(0, RED))
+        robot.color.publish(camera_messages.rgb_message(robot.header(painted(1, RED)), np.zeros((20, 30, 3), np.uint8)))
+        robot.wait_for_diagnosis("input", "30x20")
+        assert robot.show(painted(2, RED)).objects == []
+
+
+def test_an_empty_instruction_is_told_in_diagnostics() -> None:
+    with a_robot() as robot:
+        robot.say("  ")
+        robot.send(painted(0, RED))
+        robot.wait_for_diagnosis("pipeline", "is empty")
+
+
+def test_a_missing_topic_is_named() -> None:
+    with a_robot() as robot:
+        frame = painted(0, RED)
+        for _ in range(3):
+            robot.info.publish(camera_messages.camera_info_message(robot.header(frame), frame.intrinsics))
+            robot.spin(0.05)
+        status = robot.wait_for_diagnosis("input", "/depth/image_rect: no message")
+        assert status.level == b"\x02"
+
+
+def test_a_publisher_whose_qos_does_not_fit_is_named() -> None:
+    with a_robot(input__reliable=True, start=False, best_effort=True) as robot:
+        robot.node.start()
+        robot.wait_for_diagnosis("input", "/color/image_rect: the publisher's QoS does not fit")
+
+
+def test_poses_are_given_in_the_output_frame_through_tf_at_the_pictures_stamp() -> None:
+    with a_robot(output__frame="base_link") as robot:
+        robot.say("the red block")
+        frames = [painted(number, RED) for number in range(2)]
+        without = robot.show(frames[0])
+        assert not without.objects[0].has_pose
+        robot.wait_for_diagnosis("pipeline", "no transform from camera_color_optical_frame to base_link")
+        stamp = robot.header(frames[1]).stamp
+        camera = frames[1].camera_frame
+        robot.tf.publish(camera_messages.transform_message(stamp, "base_link", camera, BASE_FROM_CAMERA))
+        track = robot.show(frames[1]).objects[0]
+        (objects,) = robot.about(frames[1], "objects")
+        assert track.has_pose
+        assert (track.pose_frame, objects.header.frame_id) == ("base_link", "base_link")
+        # 1 m before the camera is 1 m along base_link's x, beyond the camera's own 0.5 m.
+        assert objects.detections[0].bbox.center.position.x == pytest.approx(1.5, abs=0.05)
+        assert objects.detections[0].results[0].pose.pose == track.pose.pose
+
+
+def test_best_effort_cameras_are_heard_by_default() -> None:
+    with a_robot(best_effort=True) as robot:
+        robot.show(painted(0, RED))
+
+
+def test_a_camera_that_loses_large_images_is_told_what_to_set() -> None:
+    with a_robot() as robot:
+        frame = painted(0, RED)
+        for _ in range(12):
+            robot.info.publish(camera_messages.camera_info_message(robot.header(frame), frame.intrinsics))
+        status = robot.wait_for_diagnosis("input", "FASTRTPS_DEFAULT_PROFILES_FILE")
+        assert "fastdds_large_images.xml" in status.message
+
+
+def test_the_pictures_of_the_robots_camera_are_what_was_painted() -> None:
+    frame = painted(0, BOTH)
+    with a_robot() as robot:
+        message = camera_messages.rgb_message(robot.header(frame), frame.rgb)
+    np.testing.assert_array_equal(rgb_from_image(message), frame.rgb)
