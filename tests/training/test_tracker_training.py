@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from referent.errors import ReferentError, WeightsMissing
+from referent.tracking.model import build_sam2
 from referent.training import clips, tracker
 from referent.training.tracker_batches import (
     BatchShape,
@@ -21,9 +22,10 @@ from referent.training.tracker_batches import (
 )
 from referent.training.tracker_eval import TrackScore, table
 from referent.training.tracker_losses import frame_loss
-from referent.training.tracker_model import build_model, load_weights, save_weights
+from referent.training.tracker_model import save_weights
 from referent.training.tracker_recipe import draw_prompting, plan_step
 from referent.training.tracker_unroll import Decoded, Prompting, decode, unroll
+from referent.weights import load_strictly
 
 MODEL_DIR = Path(__file__).resolve().parents[2] / "models" / "referent-sam2-small"
 SIDE_PX = 64
@@ -59,15 +61,15 @@ def test_bundled_weights_fit_the_bundled_configuration_at_every_input_size():
     if not (MODEL_DIR / "model.safetensors").exists():
         pytest.skip("the weights of referent-sam2-small are not in this checkout")
     for image_size in (128, 192, 256):
-        model = build_model(MODEL_DIR / "model.yaml", image_size)
-        load_weights(model, MODEL_DIR / "model.safetensors")
+        model = build_sam2(MODEL_DIR / "model.yaml", image_size=image_size)
+        load_strictly(model, MODEL_DIR / "model.safetensors")
         assert model.image_size == image_size
 
 
 def test_weights_of_another_model_are_refused_by_name(tmp_path: Path):
     save_weights({"no_such_key": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(WeightsMissing, match=r"other\.safetensors"):
-        load_weights(build_model(MODEL_DIR / "model.yaml", SIDE_PX), tmp_path / "other.safetensors")
+        load_strictly(build_sam2(MODEL_DIR / "model.yaml", image_size=SIDE_PX), tmp_path / "other.safetensors")
 
 
 def test_a_few_steps_lower_the_loss_on_one_clip(folder: clips.ClipFolder):
@@ -92,11 +94,11 @@ def test_training_ends_in_time_and_an_interrupted_one_goes_on(folder: clips.Clip
         return training
 
     first = run(0.01, resume=False)
-    again = run(0.03, resume=True)
+    again = run(first.spent_s / 60 + 0.01, resume=True)
     assert first.step >= 1
     assert again.step > first.step
     assert again.spent_s > first.spent_s
-    load_weights(again.model, tmp_path / "model.safetensors")
+    load_strictly(again.model, tmp_path / "model.safetensors")
 
 
 def test_resuming_without_a_checkpoint_says_so(tmp_path: Path):
@@ -108,7 +110,7 @@ def test_resuming_without_a_checkpoint_says_so(tmp_path: Path):
 def test_the_unrolled_model_is_the_official_one():
     """With the truth never told, the unrolled frames are those of SAM2Base.track_step."""
     torch.manual_seed(0)
-    model = build_model(MODEL_DIR / "model.yaml", SIDE_PX).train()
+    model = build_sam2(MODEL_DIR / "model.yaml", image_size=SIDE_PX).train()
     clip = a_clip_of_a_sliding_square()
     batch = draw_batch(_FolderOf(clip), BatchShape(1, 2, 3, SIDE_PX), np.random.default_rng(1))
     points = draw_points(batch.masks[:, 0], "box", 0, np.random.default_rng(0))
@@ -263,7 +265,7 @@ def test_the_loss_prefers_the_true_mask_and_the_true_presence():
 
 
 def test_one_click_teaches_the_best_of_three_candidates():
-    model = build_model(MODEL_DIR / "model.yaml", SIDE_PX)
+    model = build_sam2(MODEL_DIR / "model.yaml", image_size=SIDE_PX)
     mask = torch.zeros(1, SIDE_PX, SIDE_PX)
     mask[0, 16:48, 16:48] = 1
     fine = [torch.zeros(1, 12, 16, 16), torch.zeros(1, 24, 8, 8)]

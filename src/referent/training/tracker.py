@@ -21,11 +21,12 @@ import numpy as np
 import torch
 
 from referent.errors import ReferentError
+from referent.tracking.model import build_sam2
 from referent.training import clips
 from referent.training.tracker_batches import Batch, draw_batch, draw_points
 from referent.training.tracker_curve import HeldOut, held_out, write_curve
 from referent.training.tracker_losses import FrameLoss, frame_loss
-from referent.training.tracker_model import build_model, save_weights, set_first_values
+from referent.training.tracker_model import save_weights, set_first_values
 from referent.training.tracker_recipe import draw_prompting, plan_step
 from referent.training.tracker_unroll import first_frames, unroll
 
@@ -70,7 +71,7 @@ class Training:
 def new_training(config: Path, *, seed: int, image_size: int, device: str) -> Training:
     """An untrained model with its optimisers."""
     torch.manual_seed(seed)
-    model = build_model(config, image_size)
+    model = build_sam2(config, image_size=image_size)
     set_first_values(model, torch.Generator().manual_seed(seed))
     model.to(device).train()
     average = {key: value.detach().clone() for key, value in model.state_dict().items()}

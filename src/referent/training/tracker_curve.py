@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from referent.tracking.model import build_sam2
 from referent.training import clips
 from referent.training.clips import Clip
 from referent.training.tracker_eval import TestClip, scores_of
-from referent.training.tracker_model import build_model
 from referent.types import Array
 
 FIRST_NUMBER = 500_000  # far from the validation clips on which the input size is chosen
@@ -44,7 +44,7 @@ def held_out(config: Path, image_size: int, *, count: int, renderer: clips.Rende
     """`count` held-out clips of eight frames."""
     rendered = [renderer("validation", FIRST_NUMBER + number) for number in range(count)]
     tests = [_test_clip(Clip(clip.rgb[:8], clip.ids[:8])) for clip in rendered]
-    return HeldOut(build_model(config, image_size).eval(), tests)
+    return HeldOut(build_sam2(config, image_size=image_size), tests)
 
 
 def _test_clip(clip: Clip) -> TestClip:

@@ -18,11 +18,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from referent.tracking.model import build_sam2
 from referent.training.clips import Clip, scene_key
 from referent.training.tracker_batches import SMALLEST_PRESENT_PX, Points, normalised, tight_box
-from referent.training.tracker_model import build_model, load_weights
 from referent.training.tracker_unroll import NUM_FRAMES
 from referent.types import Array
+from referent.weights import load_strictly
 
 WIDTH_PX, HEIGHT_PX, FRAMES, FPS = 320, 240, 32, 10.0
 REPORTED_FRAMES = (1, 4, 8, 16, 32)
@@ -171,8 +172,8 @@ def _row(values: Array, group: Array) -> dict[str, tuple[float | None, int]]:
 
 def evaluate(config: Path, weights: Path, tests: list[TestClip], image_size: int, *, jitter: bool) -> dict[str, Any]:
     """The table for one input size."""
-    model = build_model(config, image_size).eval()
-    load_weights(model, weights)
+    model = build_sam2(config, image_size=image_size)
+    load_strictly(model, weights)
     rng = np.random.default_rng(0) if jitter else None
     return table([score for test in tests for score in scores_of(model, test, jitter=rng)])
 

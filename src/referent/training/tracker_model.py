@@ -1,4 +1,4 @@
-"""The small SAM 2 as it is trained: built from its YAML, given good first values, written as fp16 weights."""
+"""What the small SAM 2 begins with and what is kept of it: good first values, and fp16 weights in a file."""
 
 from __future__ import annotations
 
@@ -7,28 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from safetensors.torch import load_file, save_file
-
-from referent.errors import WeightsMissing
-
-
-def build_model(config: Path, image_size: int | None = None) -> Any:
-    """The SAM2Base of a model.yaml, for square inputs of `image_size` (the file's own size when None)."""
-    from hydra.utils import instantiate
-
-    tree = yaml.safe_load(config.read_text())["model"]
-    if image_size is not None:
-        tree["image_size"] = image_size
-    return instantiate(tree)
-
-
-def load_weights(model: Any, path: Path) -> None:
-    """Fill the model from a safetensors file; every key must fit."""
-    try:
-        model.load_state_dict({key: value.float() for key, value in load_file(path).items()}, strict=True)
-    except (RuntimeError, OSError) as error:
-        raise WeightsMissing(f"{path}: does not fit the model ({' '.join(str(error).split())[:300]})") from error
+from safetensors.torch import save_file
 
 
 def save_weights(state: dict[str, torch.Tensor], path: Path) -> None:
