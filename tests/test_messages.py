@@ -61,6 +61,12 @@ def test_rgb8_is_not_copied() -> None:
     assert np.shares_memory(rgb_from_image(message), message.data)
 
 
+def test_color_may_be_written_to_even_when_the_message_may_not() -> None:
+    message = an_image(RGB, "rgb8")
+    message.data.setflags(write=False)
+    assert rgb_from_image(message).flags.writeable
+
+
 @pytest.mark.parametrize(("suffix", "form"), [(".png", "png"), (".png", "rgb8; png compressed bgr8"), (".jpg", "jpeg")])
 def test_compressed_color(suffix: str, form: str) -> None:
     smooth = cv2.resize(RGB, (64, 48), interpolation=cv2.INTER_CUBIC)

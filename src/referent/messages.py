@@ -50,7 +50,10 @@ def frame_name(header: Any) -> str:
 
 
 def rgb_from_image(msg: Any) -> Array:
-    """Color of a sensor_msgs Image or CompressedImage as contiguous (H, W, 3) uint8 RGB; a view of rgb8 data."""
+    """Color of a sensor_msgs Image or CompressedImage as contiguous (H, W, 3) uint8 RGB; a view of rgb8 data.
+
+    Data that may not be written to (a bag's) is copied: torch refuses to share it without a warning.
+    """
     if not hasattr(msg, "encoding"):
         return _rgb_from_compressed(msg)
     if msg.encoding not in _COLOR:
@@ -58,7 +61,7 @@ def rgb_from_image(msg: Any) -> Array:
     channels, conversion = _COLOR[msg.encoding]
     pixels = _pixels(msg, np.dtype("u1"), channels)
     if conversion is None:
-        return np.ascontiguousarray(pixels)
+        return np.require(pixels, requirements=["C", "W"])
     return np.asarray(cv2.cvtColor(pixels, conversion))
 
 
@@ -147,9 +150,11 @@ def _bytes_of(data: Any) -> Array:
 
 
 def _known_metres(depth_m: Array, max_depth_m: float) -> Array:
+    """A copy in which what is no reading is NaN."""
+    known_m = np.array(depth_m, np.float32)
     with np.errstate(invalid="ignore"):  # some sensors write signalling NaN
-        known = (depth_m > 0) & (depth_m <= max_depth_m)
-        return np.where(known, depth_m, np.float32(np.nan)).astype(np.float32, copy=False)
+        known_m[~((known_m > 0) & (known_m <= max_depth_m))] = np.nan
+    return known_m
 
 
 def _rgb_from_compressed(msg: Any) -> Array:

@@ -30,14 +30,14 @@ class BagReader:
         return max(self._reader.duration - 1, 0) * 1e-9  # AnyReader ends one nanosecond after the last message
 
     def topics(self) -> tuple[FoundTopic, ...]:
-        """Every topic; of images also the encoding, read from the first message."""
-        counts: dict[str, int] = dict.fromkeys(sorted(self._types), 0)
-        for connection in self._reader.connections:
-            counts[connection.topic] += connection.msgcount
+        """Every topic by name; of images also the encoding, read from the first message."""
         return tuple(
-            FoundTopic(name, self._types[name], count, self._encoding(name) if count else "")
-            for name, count in counts.items()
+            FoundTopic(name, self._types[name], self.count(name), self._encoding(name)) for name in sorted(self._types)
         )
+
+    def count(self, topic: str) -> int:
+        """Messages of a topic."""
+        return sum(c.msgcount for c in self._reader.connections if c.topic == topic)
 
     def raw(self, topics: Collection[str]) -> Iterator[tuple[str, int, bytes]]:
         """(topic, time of recording in ns, serialized message) of these topics. BadMessage when the bag is damaged."""
@@ -71,7 +71,7 @@ class BagReader:
         raise BadMessage(f"{self._path}: {topic} has no messages")
 
     def _encoding(self, topic: str) -> str:
-        if self._types[topic] not in (IMAGE, COMPRESSED):
+        if self._types[topic] not in (IMAGE, COMPRESSED) or self.count(topic) == 0:
             return ""
         try:
             message = self.first(topic)

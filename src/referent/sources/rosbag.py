@@ -66,7 +66,7 @@ class BagSource:
         self.duration_s = bag.duration_s
         self.instructions = _instructions(bag, topics)
         self._config = config
-        self._frame_count = next(t.count for t in bag.topics() if t.name == topics.color)
+        self._frame_count = bag.count(topics.color)
         self._static = [(topic, data) for topic, _, data in bag.raw(topics.tf_static)]
         self._assembler = FrameAssembler(config)
         self._faults: Counter[str] = Counter()
