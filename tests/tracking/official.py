@@ -26,7 +26,11 @@ def official_predictor(yaml: Path, checkpoint: Path, *, overrides: Sequence[str]
 
     with _hydra_reading(yaml.parent):
         predictor = build_sam2_video_predictor(
-            yaml.name, str(checkpoint), device="cpu", hydra_overrides_extra=list(overrides), apply_postprocessing=defaults
+            yaml.name,
+            str(checkpoint),
+            device="cpu",
+            hydra_overrides_extra=list(overrides),
+            apply_postprocessing=defaults,
         )
     predictor.fill_hole_area = 0  # needs a CUDA kernel that CPU builds lack: they warn and fill nothing
     return predictor

@@ -171,7 +171,9 @@ def test_the_bundled_model_equals_the_official_predictor_on_its_weights(
     if not entry.files:
         pytest.skip("models/referent-sam2-small has no weights yet")
     entry = resolve(entry.name)
-    torch.save({"model": {name: x.float() for name, x in read_state_dict(entry.weights_path).items()}}, tmp_path / "x.pt")
+    torch.save(
+        {"model": {name: x.float() for name, x in read_state_dict(entry.weights_path).items()}}, tmp_path / "x.pt"
+    )
     predictor = official_predictor(
         entry.config_path,
         tmp_path / "x.pt",

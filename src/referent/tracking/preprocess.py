@@ -1,7 +1,8 @@
 """A picture as SAM 2 wants it: squeezed into a square, bicubic with antialiasing, normalized.
 
 The official video loader resizes 8-bit pictures with Pillow. Two passes in float, each rounded to 8 bits, give the
-same bytes but for one in ten thousand, on any device.
+same bytes but for one in ten thousand, on any device. Along x first, as Pillow does (since version 13 only where the
+height does not shrink far more than the width: some upright pictures differ there by a level or two).
 """
 
 from __future__ import annotations
