@@ -36,7 +36,5 @@ def fix(prefix: Path, *, numpy_include: str, python_include: str) -> int:
 if __name__ == "__main__":
     import numpy
 
-    count = fix(
-        Path(sys.prefix), numpy_include=numpy.get_include(), python_include=str(sysconfig.get_path("include"))
-    )
+    count = fix(Path(sys.prefix), numpy_include=numpy.get_include(), python_include=str(sysconfig.get_path("include")))
     print(f"{count} CMake exports repaired")
