@@ -98,6 +98,7 @@ class CameraNode(Node):
             self._publish(self._clip[self._next])
         elif self._next >= len(self._clip) + LINGER_S * self._rate_hz:
             self.get_logger().info("played to the end")
+            self.close()
             self._stop.set()
         self._next += 1
 

@@ -104,7 +104,7 @@ def _object_line(tracked: TrackedObjectMessage, labels: Array) -> Line:
         "label": tracked.label,
         "role": tracked.role,
         "state": STATE_NAMES[tracked.state],
-        "score": round(tracked.score, 6),
+        "score": round(tracked.score, 6) if tracked.has_score else None,
         "bbox_xyxy": bbox_of(mask),
         "mask_rle": mask_to_rle(mask) if mask.any() else None,
         "pose": _pose_line(tracked) if tracked.has_pose else None,
