@@ -89,6 +89,14 @@ class TransformBuffer:
             "publish it on /tf or /tf_static for that time"
         )
 
+    def can_lookup(self, target: str, source: str, stamp_ns: int) -> bool:
+        """Whether `lookup` would find it."""
+        try:
+            self.lookup(target, source, stamp_ns)
+        except TransformUnavailable:
+            return False
+        return True
+
     def clear(self) -> None:
         """Forget all moving edges, as after a jump back in time; static ones hold at any time and stay."""
         with self._lock:
