@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from referent.tracking.masks import fill_small_holes, mask_from_logits, mask_iou
 from referent.tracking.preprocess import image_from_rgb, resize_like_pillow
@@ -26,10 +27,14 @@ def a_picture(width: int, height: int) -> Array:
     return np.clip(shade + rng.normal(0, 6, shade.shape), 0, 255).astype(np.uint8)
 
 
+def planes(rgb: Array) -> Tensor:
+    return torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1)[None]
+
+
 def share_of_equal_bytes(rgb: Array, size: int) -> float:
     # x, then y: since Pillow 13 a single call takes the other order for some upright pictures.
     expected = np.asarray(Image.fromarray(rgb).resize((size, rgb.shape[0])).resize((size, size)))
-    ours = resize_like_pillow(torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1)[None], size)
+    ours = resize_like_pillow(planes(rgb), size)
     assert np.abs(ours[0].permute(1, 2, 0).numpy() - expected).max() <= 1
     return float((ours[0].permute(1, 2, 0).numpy() == expected).mean())
 
@@ -42,7 +47,7 @@ def test_resized_bytes_are_pillows(width: int, height: int, size: int) -> None:
 
 def test_landscape_pictures_equal_pillows_own_single_call() -> None:
     rgb = a_picture(640, 480)
-    ours = resize_like_pillow(torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1)[None], 512)
+    ours = resize_like_pillow(planes(rgb), 512)
     assert (ours[0].permute(1, 2, 0).numpy() == np.asarray(Image.fromarray(rgb).resize((512, 512)))).mean() >= 0.999
 
 

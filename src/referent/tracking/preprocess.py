@@ -20,7 +20,8 @@ STD_RGB = (0.229, 0.224, 0.225)
 
 def image_from_rgb(rgb: Array, *, size_px: int, device: str | torch.device = "cpu") -> Tensor:
     """(H, W, 3) uint8 to (1, 3, size, size) float32, normalized; the aspect ratio is not kept (official behaviour)."""
-    picture = torch.from_numpy(rgb.astype(np.float32)).to(device).permute(2, 0, 1)[None]
+    planes = np.array(rgb.transpose(2, 0, 1), order="C")  # a copy: the picture may be read-only
+    picture = torch.from_numpy(planes).to(device).float()[None]
     squeezed = resize_like_pillow(picture, size_px) / 255
     mean = torch.tensor(MEAN_RGB, device=device)[:, None, None]
     std = torch.tensor(STD_RGB, device=device)[:, None, None]
@@ -29,7 +30,6 @@ def image_from_rgb(rgb: Array, *, size_px: int, device: str | torch.device = "cp
 
 def resize_like_pillow(picture: Tensor, size_px: int) -> Tensor:
     """(1, 3, H, W) float32 of whole numbers 0 to 255, resized to a square of such numbers as Pillow does: x, then y."""
-    picture = picture.contiguous()
     for size in ((picture.shape[-2], size_px), (size_px, size_px)):
         if picture.shape[-2:] != size:
             picture = interpolate(picture, size=size, mode="bicubic", align_corners=False, antialias=True)
