@@ -117,11 +117,15 @@ def test_a_folder_is_a_model_of_the_kind_its_configuration_says(tmp_path: Path) 
     assert weights.resolve(str(tmp_path)).kind == "qwen3_vl"
 
 
-def test_update_writes_the_hashes_of_a_retrained_model(tmp_path: Path) -> None:
+def test_update_writes_the_hashes_of_a_retrained_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = a_models_dir(tmp_path, content=b"new weights")
+    monkeypatch.setenv("REFERENT_MODELS_DIR", str(folder))
     (folder / "m" / "README.md").write_text("a card")
     refusal("m", folder)
-    weights.update("m", folder)
+    weights.main(["--update", "m"])
+    assert "m.pt  11 bytes" in capsys.readouterr().out
     assert [file.path.name for file in weights.resolve("m", folder).files] == ["m.pt", "model.yaml"]
     assert (folder / "models.yaml").read_text().startswith("# what this is\n")
     with pytest.raises(WeightsMissing, match="no bundled model"):

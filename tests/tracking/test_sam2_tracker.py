@@ -24,7 +24,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> ModelEntry:
 
 @pytest.fixture
 def tracker(checkpoint: ModelEntry) -> Sam2Tracker:
-    return Sam2Tracker(TrackerConfig(history_frames=20), checkpoint)
+    return Sam2Tracker(TrackerConfig(history_frames=20, image_size=64), checkpoint)
 
 
 def follow(tracker: Sam2Tracker, clip: list[RgbdFrame], *, start: Prompt = RED) -> list[TrackedMask]:
