@@ -11,16 +11,20 @@ from referent.geometry.footprint import (
     closeness_yaw,
     fit_circle,
     least_area_yaw,
+    outlines,
     rectangle_residual_m,
-    visible_outline,
 )
 from referent.geometry.poses import rigid
 from referent.types import Array, OrientedBox
 
 _QUANTILE = 0.01  # of the points may lie outside the box at each end
 _MIN_SIDE_M = 0.001
+_NEAR_M = 0.002  # closer to a side than this, points lie on it
 _ROUND_ARC = np.deg2rad(100.0)  # a shorter arc fits corners and edges as well as circles
 _ROUND_RATIO = 0.5  # of the outline's distance from a rectangle that a circle must stay below
+_ROUND_WIDTH = (1.75, 2.2)  # widths across the view, in radii, that a circle's points may have
+_ROUND_DEPTH = 0.85  # depths along the view, in radii: the near half of a round thing is always seen
+_ROUND_MIDDLE = 0.03  # of the points of a round thing seen from above lie within half its radius
 _OVERLOOK_SINE = 0.25  # a camera this much above the horizon sees the far side of the top
 _FLAT_RATIO = 0.2  # a footprint this thin may be one face of something deeper
 
@@ -45,29 +49,27 @@ def upright_box(
     noise at the object; `border_m` how much of its silhouette the depth cleaning took off.
     """
     points = np.asarray(points_m, np.float64)
-    base = _level_axes(up, points.mean(axis=0))
+    middle = points.mean(axis=0)
+    view = middle / np.linalg.norm(middle)
+    base = _level_axes(up, view)
     ground = points @ base[:, :2]
     low, high = np.quantile(points @ up, [_QUANTILE, 1 - _QUANTILE])
-    if floor_m is not None:
-        low = min(floor_m, high)
-    view = _view_direction(points)
+    low = low if floor_m is None else min(floor_m, high)
     overlooked = float(-view @ up) > _OVERLOOK_SINE
-    outline = visible_outline(ground, np.zeros(2))
-    yaw = _best_yaw(ground, outline, max(0.002, noise_m))
-    circle = _round_footprint(outline, yaw, noise_m)
-    axes = _turned(base, 0.0 if circle else yaw)
-    if circle:
-        radius = circle.radius_m + border_m * abs(float(view @ up))
-        middle, sides = circle.center_m, np.array([2 * radius, 2 * radius])
+    whole, facing = outlines(ground, np.zeros(2))
+    yaw = _best_yaw(ground, facing, max(_NEAR_M, noise_m))
+    circle = _round_footprint(ground, whole, facing, yaw, float(-view @ up), noise_m)
+    if circle is None:
+        axes = _turned(base, yaw)
+        center, sides = _sides(ground, base, axes, view, border_m)
     else:
-        middle, sides = _sides(ground, base, axes, view, border_m)
-    thin = not circle and sides.min() < max(4 * noise_m, _FLAT_RATIO * sides.max())
-    one_face = thin and not overlooked
-    center = base[:, :2] @ middle + up * (low + high) / 2
+        axes, center = base, circle.center_m
+        sides = np.full(2, 2 * (circle.radius_m + border_m * abs(float(view @ up))))
+    one_face = circle is None and not overlooked and sides.min() < max(4 * noise_m, _FLAT_RATIO * sides.max())
     size = np.maximum([*sides, high - low], _MIN_SIDE_M)
-    known = circle is None and not one_face
+    camera_from_object = rigid(axes, base[:, :2] @ center + up * (low + high) / 2)
     return BoxFit(
-        _longest_first(OrientedBox(rigid(axes, center), size, len(points), known)),
+        _longest_first(OrientedBox(camera_from_object, size, len(points), circle is None and not one_face)),
         is_round=circle is not None,
         upright=True,
         on_floor=floor_m is not None,
@@ -83,11 +85,6 @@ def principal_box(points_m: Array, *, noise_m: float = 0.0, border_m: float = 0.
     fit = upright_box(points, thinnest, noise_m=noise_m, border_m=border_m)
     box = OrientedBox(fit.box.camera_from_object, fit.box.size_m, fit.box.point_count, orientation_known=False)
     return BoxFit(box, fit.is_round, upright=False, on_floor=False, far_side_seen=False)
-
-
-def _view_direction(points: Array) -> Array:
-    middle = points.mean(axis=0)
-    return np.asarray(middle / np.linalg.norm(middle))
 
 
 def _level_axes(up: Array, towards: Array) -> Array:
@@ -111,14 +108,35 @@ def _best_yaw(ground: Array, outline: Array, near_m: float) -> float:
     return candidates[0] if residuals[0] <= 2 * residuals[1] else candidates[1]
 
 
-def _round_footprint(outline: Array, yaw: float, noise_m: float) -> Circle | None:
-    """The circle of the footprint where the outline follows it clearly better than a rectangle."""
+def _round_footprint(
+    ground: Array, whole: Array, facing: Array, yaw: float, down: float, noise_m: float
+) -> Circle | None:
+    """The circle of the footprint where the outline follows it clearly better than a rectangle.
+
+    `ground` has x across and y along the view; `down` is the sine of the angle the camera looks down by.
+    """
+    of_whole, of_facing = _circle_of(whole, noise_m), _circle_of(facing, noise_m)
+    width, depth = np.ptp(np.quantile(ground, [_QUANTILE, 1 - _QUANTILE], axis=0), axis=0)
+    circles = [c for c in (of_whole, of_facing) if c is not None and _is_filled(c.radius_m, width, depth)]
+    circle = min(circles, key=lambda c: c.residual_m, default=None)
+    if circle is None or circle.residual_m > _ROUND_RATIO * rectangle_residual_m(facing, yaw):
+        return None
+    # Seen from above, a round thing has a far rim or a top in its middle; the hollow of a banana has neither.
+    central = np.linalg.norm(ground - circle.center_m, axis=1) < circle.radius_m / 2
+    seen_whole = of_whole is not None or down < _OVERLOOK_SINE or central.mean() > _ROUND_MIDDLE
+    return circle if seen_whole else None
+
+
+def _is_filled(radius_m: float, width_m: float, depth_m: float) -> bool:
+    """Points of these extents, across and along the view, may be what is seen of a circle."""
+    return _ROUND_WIDTH[0] < width_m / radius_m < _ROUND_WIDTH[1] and depth_m / radius_m > _ROUND_DEPTH
+
+
+def _circle_of(outline: Array, noise_m: float) -> Circle | None:
     circle = fit_circle(outline)
     if circle is None or circle.arc_rad < _ROUND_ARC:
         return None
-    better = circle.residual_m < _ROUND_RATIO * rectangle_residual_m(outline, yaw)
-    fits = circle.residual_m < max(0.05 * circle.radius_m, noise_m)
-    return circle if better and fits else None
+    return circle if circle.residual_m < max(0.05 * circle.radius_m, noise_m) else None
 
 
 def _sides(ground: Array, base: Array, axes: Array, view: Array, border_m: float) -> tuple[Array, Array]:

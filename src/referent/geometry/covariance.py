@@ -11,29 +11,37 @@ from referent.types import Array
 
 UNKNOWN_ANGLE_RAD = np.pi / np.sqrt(3)  # a uniform angle: the yaw of a bottle
 _REFERENCE_M = 0.5  # the floors hold at this distance and grow with it
-_SIDE_SHARE = 0.06  # of a side: what one view's box is off by beside noise (9 mm on an 85 mm cube)
+_SIDE_SHARE = 0.05  # of a side: what one view's box is off by beside noise (9 mm on an 85 mm cube)
 _YAW_RAD = np.deg2rad(5.0)  # of a box of which two faces are seen
 _TILT_UP_RAD = np.deg2rad(1.0)  # gravity from the transform tree
 _TILT_PLANE_RAD = np.deg2rad(2.5)  # the normal of a support fitted in a ring
 
 
-def pose_covariance(fit: BoxFit, fx: float, config: GeometryConfig, *, gravity_known: bool, cut_off: Array) -> Array:
+def pose_covariance(fit: BoxFit, fx: float, config: GeometryConfig, *, gravity_known: bool, missing_m: Array) -> Array:
     """(6, 6) float64, symmetric positive definite, in ROS order about the camera's fixed axes at the box centre.
 
-    `cut_off` (2,) is the share of the box that may be missing along the picture's x and y, because its mask ends at the
-    border of the picture.
+    `missing_m` (2,) is how much longer the object may be along the picture's x and y than was seen of it.
     """
     box = fit.box
     axes, center = box.camera_from_object[:3, :3], box.camera_from_object[:3, 3]
     distance_m = float(np.linalg.norm(center))
     position = (axes * _along_sides_m(fit, fx, config) ** 2) @ axes.T
-    position += np.diag([*(cut_off * box.size_m.max() / 2) ** 2, 0.0])
+    position += _of_missing(fit, missing_m)
     position += np.eye(3) * (config.floor_position_m * distance_m / _REFERENCE_M) ** 2 + np.eye(3) * 1e-8
     rotation = (axes * _about_sides_rad(fit, fx, config, gravity_known=gravity_known) ** 2) @ axes.T
     rotation += np.eye(3) * np.deg2rad(config.floor_rotation_deg) ** 2 + np.eye(3) * 1e-6
     covariance = np.zeros((6, 6))
     covariance[:3, :3], covariance[3:, 3:] = position, rotation
     return (covariance + covariance.T) / 2
+
+
+def _of_missing(fit: BoxFit, missing_m: Array) -> Array:
+    """(3, 3) position covariance: the centre lies up to half the missing length off, but not up a known support."""
+    directions = np.eye(3)[:2]
+    if fit.on_floor:
+        up = fit.box.camera_from_object[:3, 2]
+        directions = directions - np.outer(directions @ up, up)
+    return np.asarray((directions.T * (missing_m / 2) ** 2) @ directions)
 
 
 def _along_sides_m(fit: BoxFit, fx: float, config: GeometryConfig) -> Array:

@@ -8,9 +8,10 @@ from referent.config import GeometryConfig
 from referent.geometry.box import BoxFit, principal_box, upright_box
 from referent.geometry.camera import points_at
 from referent.geometry.covariance import pose_covariance
+from referent.geometry.missing import missing_m
 from referent.geometry.noise import depth_sigma_m
 from referent.geometry.plane import Plane, heights_m, ring_pixels, support_plane
-from referent.geometry.points import Patch, object_pixels, patch_around, thinned
+from referent.geometry.points import Patch, object_mask, one_object, patch_around, pixels_of, thinned
 from referent.geometry.symmetry import continue_axes
 from referent.types import Array, ObjectCloud, ObjectPose, OrientedBox, RgbdFrame
 
@@ -39,17 +40,21 @@ def estimate_pose(
     patch = patch_around(frame.depth_m, mask, camera.fx, config)
     if patch is None:
         return None
-    rows, columns = object_pixels(patch, config)
+    kept = object_mask(patch, config)
+    rows, columns = pixels_of(patch, kept)
     if len(rows) < config.min_points:
         return None
     points = points_at(frame.depth_m, rows, columns, camera)
     plane = _support(frame, patch, points, config, up)
     if plane is not None:
-        own = _above(points, plane, config, _noise_m(points, camera.fx, config))
-        rows, columns, points = rows[own], columns[own], points[own]
+        kept[kept] = _above(points, plane, config, _noise_m(points, camera.fx, config))
+        kept = one_object(kept, patch)  # what the support alone held together falls apart
+        rows, columns = pixels_of(patch, kept)
+        points = points_at(frame.depth_m, rows, columns, camera)
     few = thinned(np.arange(len(points)), config.max_points)
     fit = _box(points[few], plane, config, camera.fx, up)
-    covariance = pose_covariance(fit, camera.fx, config, gravity_known=up is not None, cut_off=_at_picture_border(mask))
+    lacking_m = missing_m(patch, kept, camera, config, plane)
+    covariance = pose_covariance(fit, camera.fx, config, gravity_known=up is not None, missing_m=lacking_m)
     box = fit.box if previous is None else continue_axes(fit.box, previous, is_round=fit.is_round)
     cloud = ObjectCloud(points[few], frame.rgb[rows[few], columns[few]])
     return ObjectPose(box, covariance, cloud)
@@ -106,9 +111,3 @@ def _floor_m(points: Array, plane: Plane, axis: Array) -> float:
     """Height along `axis` at which the plane passes below the points' middle."""
     middle = np.median(points, axis=0).astype(np.float64)
     return float(middle @ axis - heights_m(middle[None], plane)[0] / (plane.normal @ axis))
-
-
-def _at_picture_border(mask: Array) -> Array:
-    """(2,) 1 where the mask ends at the picture's left or right border, and at its top or bottom."""
-    beside, above = mask[:, [0, -1]].any(), mask[[0, -1]].any()
-    return np.array([beside, above], np.float64)

@@ -62,25 +62,32 @@ def least_area_yaw(outline_m: Array) -> float:
     return float(np.deg2rad(angle_deg) % (np.pi / 2))
 
 
-def visible_outline(points_m: Array, camera_m: Array) -> Array:
-    """(48, 2) points evenly along the part of the convex hull that faces the camera (all of it from straight above)."""
+def outlines(points_m: Array, camera_m: Array) -> tuple[Array, Array]:
+    """(48, 2) points evenly along the convex hull, and along that part of it that faces the camera.
+
+    From straight above no side faces the camera more than another, and both are the whole hull.
+    """
     sample = points_m[thinned(np.arange(len(points_m)), _HULL_POINTS)].astype(np.float32)
-    hull = cv2.convexHull(sample)[:, 0].astype(np.float64)
-    start, end = hull, np.roll(hull, -1, axis=0)
-    along = end - start
+    start = cv2.convexHull(sample)[:, 0].astype(np.float64)
+    along = np.roll(start, -1, axis=0) - start
     normals = np.stack([along[:, 1], -along[:, 0]], axis=1)
-    middle = (start + end) / 2
-    outwards = np.sign(np.einsum("ij,ij->i", normals, middle - hull.mean(axis=0)))
-    lengths = np.linalg.norm(along, axis=1)
+    middle = start + along / 2
+    outwards = np.sign(np.einsum("ij,ij->i", normals, middle - start.mean(axis=0)))
     facing = outwards * np.einsum("ij,ij->i", normals, camera_m - middle) > 0
-    if lengths[facing].sum() < 0.3 * lengths.sum():
-        facing = np.ones_like(facing)
-    start, along, lengths = start[facing], along[facing], lengths[facing]
+    lengths = np.linalg.norm(along, axis=1)
+    whole = _evenly(start, along, lengths)
+    if lengths[facing].sum() <= 0.3 * lengths.sum():
+        return whole, whole
+    return whole, _evenly(start[facing], along[facing], lengths[facing])
+
+
+def _evenly(start: Array, along: Array, lengths: Array) -> Array:
+    """(48, 2) points at equal steps of length over the edges that begin at `start`."""
     ends = np.cumsum(lengths)
     at = (np.arange(_OUTLINE_POINTS) + 0.5) / _OUTLINE_POINTS * ends[-1]
     edge = np.minimum(np.searchsorted(ends, at), len(ends) - 1)
-    fraction = 1 - (ends[edge] - at) / np.maximum(lengths[edge], 1e-12)
-    return np.asarray(start[edge] + along[edge] * fraction[:, None])
+    share = 1 - (ends[edge] - at) / np.maximum(lengths[edge], 1e-12)
+    return np.asarray(start[edge] + along[edge] * share[:, None])
 
 
 def fit_circle(outline_m: Array) -> Circle | None:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from referent.config import GeometryConfig
-from referent.geometry.points import Patch, thinned
+from referent.geometry.points import Patch, pixels_of, thinned
 from referent.types import Array
 
 _RING_INNER_PX = 6  # nearer pixels may be the object's own under an imprecise mask
@@ -16,7 +16,8 @@ _RING_POINTS = 500
 _HYPOTHESES = 150
 _MIN_SHARE = 0.25  # of the ring that must lie on the plane
 _MAX_TILT_COS = np.cos(np.deg2rad(30.0))
-_CONTACT_M = 0.03  # an object whose lowest seen points are higher seems not to stand on the plane
+_LEVEL_COS = np.cos(np.deg2rad(5.0))
+_CONTACT_M = 0.03  # an object may float this high above its support, or by the height that is seen of it
 _STEEP_COS = 0.8  # seen from this steeply above, the foot of an object is hidden below it
 _MAX_HIDDEN_HEIGHT_M = 0.3
 
@@ -36,8 +37,7 @@ def ring_pixels(patch: Patch, config: GeometryConfig) -> tuple[Array, Array]:
     distance_px = cv2.distanceTransform(outside, cv2.DIST_L2, 3)
     inner = min(_RING_INNER_PX, config.plane_ring_px // 2)
     ring = (distance_px > inner) & (distance_px <= config.plane_ring_px) & patch.known & ~patch.edge
-    rows, columns = np.nonzero(ring)
-    return rows + patch.row, columns + patch.column
+    return pixels_of(patch, ring)
 
 
 def heights_m(points_m: Array, plane: Plane) -> Array:
@@ -58,18 +58,20 @@ def support_plane(
     ring = ring_m[thinned(np.arange(len(ring_m)), _RING_POINTS)].astype(np.float64)
     standing = object_m[thinned(np.arange(len(object_m)), 200)].astype(np.float64)
     normals, offsets = _hypotheses(ring, up_in_camera)
-    trust = _can_carry(normals, offsets, standing, tolerance_m)
+    trust = _can_carry(normals, offsets, standing, tolerance_m, gravity_known=up_in_camera is not None)
     able = trust > 0
     normals, offsets = normals[able], offsets[able]
     if len(normals) == 0:
         return None
     inliers = np.abs(ring @ normals.T - offsets) < tolerance_m
+    if up_in_camera is not None:  # a table is likelier than a ramp made of other objects' sides
+        trust[able] *= np.where(normals @ up_in_camera > _LEVEL_COS, 1.0, 0.5)
     best = int(np.argmax(inliers.sum(axis=0) * trust[able]))
     return _refined(ring, inliers[:, best], normals[best], tolerance_m, up_in_camera)
 
 
 def _hypotheses(ring: Array, up_in_camera: Array | None) -> tuple[Array, Array]:
-    """Planes through random triples of ring points: (H, 3) unit normals and (H,) offsets."""
+    """(H, 3) unit normals and (H,) offsets of planes through random triples of ring points, and of level ones."""
     picks = np.random.default_rng(0).integers(0, len(ring), (_HYPOTHESES, 3))
     a, b, c = ring[picks[:, 0]], ring[picks[:, 1]], ring[picks[:, 2]]
     normals = np.cross(b - a, c - a)
@@ -78,8 +80,10 @@ def _hypotheses(ring: Array, up_in_camera: Array | None) -> tuple[Array, Array]:
     normals, a = normals[valid] / lengths[valid, None], a[valid]
     normals = _oriented(normals, a, up_in_camera)
     if up_in_camera is not None:
-        level = normals @ up_in_camera > _MAX_TILT_COS
-        normals, a = normals[level], a[level]
+        near_level = normals @ up_in_camera > _MAX_TILT_COS
+        through = ring[thinned(np.arange(len(ring)), _HYPOTHESES // 3)]
+        normals = np.concatenate([normals[near_level], np.tile(up_in_camera, (len(through), 1))])
+        a = np.concatenate([a[near_level], through])
     return normals, np.einsum("ij,ij->i", normals, a)
 
 
@@ -89,18 +93,20 @@ def _oriented(normals: Array, points: Array, up_in_camera: Array | None) -> Arra
     return np.asarray(normals * np.where(outwards < 0, -1.0, 1.0)[:, None])
 
 
-def _can_carry(normals: Array, offsets: Array, standing: Array, tolerance_m: float) -> Array:
-    """(H,) how well the object may stand on each plane: 1 touches it, 1/2 may touch it unseen, 0 does not.
+def _can_carry(normals: Array, offsets: Array, standing: Array, tolerance_m: float, *, gravity_known: bool) -> Array:
+    """(H,) how well the object may stand on each plane: 1 touches it, less may touch it unseen, 0 does not.
 
-    A wall behind the object, or the floor far below its table, is not its support.
+    A wall behind the object, or the floor far below its table, is not its support. With gravity walls are out already,
+    and the foot of the object may be hidden by as much as is seen of it.
     """
     heights = np.sort(standing @ normals.T - offsets, axis=0)
     low, lowest = heights[len(heights) // 10], heights[len(heights) // 50]
     span = heights[-1 - len(heights) // 50] - lowest
-    touches = lowest < np.maximum(_CONTACT_M, span / 2)
+    reach = np.clip(span, _CONTACT_M, _MAX_HIDDEN_HEIGHT_M) if gravity_known else np.maximum(_CONTACT_M, span) / 4
     middle = standing.mean(axis=0)
     steep = normals @ -middle > _STEEP_COS * np.linalg.norm(middle)
-    trust = np.where(touches, 1.0, np.where(steep & (lowest < _MAX_HIDDEN_HEIGHT_M), 0.5, 0.0))
+    unseen = np.where(steep & (lowest < _MAX_HIDDEN_HEIGHT_M), 0.5 if gravity_known else 0.3, 0.0)
+    trust = np.where(lowest < np.maximum(reach, 2 * tolerance_m), 1.0, unseen)
     return np.where(low > -2 * tolerance_m, trust, 0.0)
 
 

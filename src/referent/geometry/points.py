@@ -1,4 +1,4 @@
-"""From a mask to the object's own depth pixels: no border mixtures, no flying pixels, one connected piece."""
+"""From a mask to the object's own depth pixels: no border mixtures, no flying pixels, nothing behind."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from referent.geometry.noise import depth_sigma_m
 from referent.types import Array
 
 _SQUARE = np.ones((3, 3), np.uint8)
+_WIDE = np.ones((5, 5), np.uint8)
+_FAR_M = 1e9
+_PIECE_SHARE = 0.03  # of the largest piece; smaller ones are what segmentation and noise leave behind
+_STRIP_PX = (3.0, 6.0)  # a strip along the mask's border is this wide, for small and for large masks
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,10 +25,12 @@ class Patch:
 
     row: int  # of the patch's first pixel in the picture
     column: int
+    fx: float
     depth_m: Array  # (h, w) float32
     mask: Array  # (h, w) bool
     known: Array  # (h, w) bool: depth is a measurement
-    edge: Array  # (h, w) bool: depth jumps here
+    edge: Array  # (h, w) bool: known, but depth jumps here
+    hole: Array  # (h, w) bool: unknown, but a small hole in one surface
 
 
 def patch_around(depth_m: Array, mask: Array, fx: float, config: GeometryConfig) -> Patch | None:
@@ -37,29 +43,39 @@ def patch_around(depth_m: Array, mask: Array, fx: float, config: GeometryConfig)
     rows, columns = slice(top, y + height + margin), slice(left, x + width + margin)
     depth = depth_m[rows, columns]
     known = known_depth(depth)
-    return Patch(top, left, depth, mask[rows, columns], known, depth_edges(depth, known, fx, config))
+    return Patch(top, left, fx, depth, mask[rows, columns], known, *edges_and_holes(depth, known, fx, config))
 
 
-def depth_edges(depth_m: Array, known: Array, fx: float, config: GeometryConfig) -> Array:
-    """Pixels whose 3x3 neighbourhood spans more depth than a surface does: flying pixels and both sides of a step."""
-    highest = cv2.dilate(np.where(known, depth_m, 0).astype(np.float32), _SQUARE)
-    lowest = cv2.erode(np.where(known, depth_m, 1e9).astype(np.float32), _SQUARE)
-    z = np.where(known, depth_m, 1)
+def edges_and_holes(depth_m: Array, known: Array, fx: float, config: GeometryConfig) -> tuple[Array, Array]:
+    """Known pixels beside a step of depth (and flying ones), and unknown pixels amid one surface.
+
+    A step is where a 3x3 neighbourhood spans more depth than a surface does, a hole where a 5x5 one does not.
+    """
+    upper = np.where(known, depth_m, 0).astype(np.float32)
+    lower = np.where(known, depth_m, _FAR_M).astype(np.float32)
+    z = np.where(known, depth_m, np.minimum(cv2.erode(lower, _WIDE), 100))
     # Nine noisy samples of one surface span about 3 sigma; far away that alone exceeds the configured share.
     allowed = np.maximum(config.edge_fraction * z, 6 * depth_sigma_m(z, fx, config))
-    return np.asarray(known & (highest - lowest > allowed))
+    edge = known & (cv2.dilate(upper, _SQUARE) - cv2.erode(lower, _SQUARE) > allowed)
+    span = cv2.dilate(upper, _WIDE) - cv2.erode(lower, _WIDE)
+    return np.asarray(edge), np.asarray(~known & (np.abs(span) <= allowed))
 
 
-def object_pixels(patch: Patch, config: GeometryConfig) -> tuple[Array, Array]:
-    """Rows and columns, in the whole picture, of the largest piece of the mask that lies on one surface."""
+def object_mask(patch: Patch, config: GeometryConfig) -> Array:
+    """(h, w) the mask's depth pixels in the patch that lie on one object."""
     inside = patch.mask
     if config.erode_px:
         square = np.ones((2 * config.erode_px + 1,) * 2, np.uint8)
         inside = cv2.erode(inside.astype(np.uint8), square).astype(bool)
-    kept = _largest_piece(inside & patch.known & ~patch.edge, patch.edge)
+    kept = one_object(inside & patch.known & ~patch.edge, patch)
     if np.count_nonzero(kept) < config.min_points:  # a thin object: its border is all there is
-        kept = _largest_piece(patch.mask & patch.known & ~patch.edge, patch.edge)
-    rows, columns = np.nonzero(kept)
+        kept = one_object(patch.mask & patch.known & ~patch.edge, patch)
+    return kept
+
+
+def pixels_of(patch: Patch, inside: Array) -> tuple[Array, Array]:
+    """Rows and columns in the whole picture of what is True in the patch, row by row."""
+    rows, columns = np.nonzero(inside)
     return rows + patch.row, columns + patch.column
 
 
@@ -70,13 +86,35 @@ def thinned(indices: Array, count: int) -> Array:
     return indices[np.arange(count) * len(indices) // count]
 
 
-def _largest_piece(keep: Array, edge: Array) -> Array:
-    """The largest 4-connected piece of `keep`; holes of a pixel or two do not cut, depth edges do."""
-    bridged = cv2.morphologyEx(keep.astype(np.uint8), cv2.MORPH_CLOSE, _SQUARE)
-    bridged[edge] = 0
-    count, labels = cv2.connectedComponents(bridged, connectivity=4)
+def one_object(keep: Array, patch: Patch) -> Array:
+    """The largest 4-connected piece of `keep` and those that belong to it, such as the inside of a cup.
+
+    Small holes in a surface do not cut a piece, depth edges do. Others belong when they are no farther behind or before
+    the largest than it is wide, and are more than a strip along the mask's border: that is a loose mask's surroundings.
+    """
+    passable = keep | (patch.hole & patch.mask)
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(passable.astype(np.uint8), connectivity=4)
     if count <= 1:
         return np.zeros_like(keep)
-    sizes = np.bincount(labels[keep], minlength=count)
+    labels = np.where(keep, labels, 0)
+    sizes = np.bincount(labels.ravel(), minlength=count)
     sizes[0] = 0
-    return np.asarray(keep & (labels == int(np.argmax(sizes))))
+    largest = int(np.argmax(sizes))
+    chosen = np.zeros(count, bool)
+    chosen[largest] = True
+    others = np.flatnonzero(sizes >= max(1, _PIECE_SHARE * sizes[largest]))
+    if len(others) > 1:
+        width_px = max(boxes[largest, cv2.CC_STAT_WIDTH], boxes[largest, cv2.CC_STAT_HEIGHT])
+        chosen[others] = _belonging(others, labels, largest, int(width_px), patch)
+    return np.asarray(chosen[labels])
+
+
+def _belonging(pieces: Array, labels: Array, largest: int, width_px: int, patch: Patch) -> Array:
+    """Which pieces are as near to the largest as it is wide, and reach as far into the mask as an object's part."""
+    inwards_px = cv2.distanceTransform(patch.mask.astype(np.uint8), cv2.DIST_L2, 3)
+    depth_m = float(np.median(patch.depth_m[labels == largest]))
+    strip_px = np.clip(0.2 * inwards_px[labels == largest].max(), *_STRIP_PX)
+    own = [labels == piece for piece in pieces]
+    steps_m = np.array([abs(np.median(patch.depth_m[inside]) - depth_m) for inside in own])
+    reach_px = np.array([inwards_px[inside].max() for inside in own])
+    return np.asarray((steps_m <= width_px * depth_m / patch.fx) & (reach_px > strip_px) | (pieces == largest))

@@ -1,0 +1,62 @@
+"""How much of an object its points may lack: cut by the picture's border, hidden behind something, or dropped."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from referent.config import GeometryConfig
+from referent.geometry.camera import rays
+from referent.geometry.noise import depth_sigma_m
+from referent.geometry.plane import Plane
+from referent.geometry.points import Patch
+from referent.types import Array, Intrinsics
+
+_ACROSS_PX = 4  # from the mask's border to what may hide the object; nearer lie mixed pixels
+_INSIDE_PX = 2
+_CLEANED_PX = 3.0  # what cleaning takes off both ends of a whole object together
+
+
+def missing_m(patch: Patch, kept: Array, camera: Intrinsics, config: GeometryConfig, plane: Plane | None) -> Array:
+    """(2,) metres by which the object may be longer along the picture's x and y than `kept` (h, w) shows.
+
+    Where something nearer, or the picture's border, stands along the whole border of the mask, the object may be as
+    long again as it is seen; besides, pieces of the mask that were dropped may be its own.
+    """
+    z_m = float(np.median(patch.depth_m[kept]))
+    step_m = max(config.edge_fraction * z_m, 6 * float(depth_sigma_m(z_m, camera.fx, config)))
+    lengths_px = []
+    for axis, (before, after) in enumerate((((0, -1), (0, 1)), ((-1, 0), (1, 0)))):
+        seen = np.flatnonzero(kept.any(axis=axis))
+        masked = np.flatnonzero(patch.mask.any(axis=axis))
+        seen_px, masked_px = np.ptp(seen) + 1, np.ptp(masked) + 1
+        hidden = sum(_hidden_share(patch, way, camera, plane, step_m) for way in (before, after))
+        lengths_px.append(max(0.0, masked_px - seen_px - _CLEANED_PX) + min(1.0, hidden) * seen_px)
+    return np.array(lengths_px) * z_m / camera.fx
+
+
+def _hidden_share(patch: Patch, way: tuple[int, int], camera: Intrinsics, plane: Plane | None, step_m: float) -> float:
+    """Share of the mask's border on one side beyond which the picture ends or something nearer is seen."""
+    size = np.array(patch.mask.shape)
+    rows, columns = np.nonzero(patch.mask & ~_shifted(patch.mask, way))
+    if len(rows) == 0:
+        return 0.0
+    beyond = np.stack([rows + _ACROSS_PX * way[0], columns + _ACROSS_PX * way[1]])
+    outside = ((beyond < 0) | (beyond >= size[:, None])).any(axis=0)
+    row, column = np.clip(beyond, 0, size[:, None] - 1)
+    inner_row = np.clip(rows - _INSIDE_PX * way[0], 0, size[0] - 1)
+    inner_column = np.clip(columns - _INSIDE_PX * way[1], 0, size[1] - 1)
+    limit_m = patch.depth_m[inner_row, inner_column]
+    if plane is not None:  # the support before the object is nearer too, but hides nothing
+        slope = rays(camera)[patch.row + row, patch.column + column] @ plane.normal
+        support_m = np.where(slope < -1e-6, plane.offset_m / np.minimum(slope, -1e-6), np.inf)
+        limit_m = np.fmin(limit_m, np.where(support_m > 0, support_m, np.inf))
+    with np.errstate(invalid="ignore"):
+        nearer = ~patch.mask[row, column] & patch.known[row, column] & (patch.depth_m[row, column] < limit_m - step_m)
+    return float((outside | nearer).mean())
+
+
+def _shifted(mask: Array, way: tuple[int, int]) -> Array:
+    """For each pixel, whether its neighbour that way is in the mask; beyond the patch there is none."""
+    padded = np.pad(mask, 1)
+    height, width = mask.shape
+    return np.asarray(padded[1 + way[0] : 1 + way[0] + height, 1 + way[1] : 1 + way[1] + width])

@@ -1,0 +1,152 @@
+"""`referent pose` on files: the answer's shape, and one clear line for each wrong input."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import cv2
+import numpy as np
+import pytest
+from rendered import CAMERA, a_render
+
+from referent.errors import BadMessage
+from referent.geometry.files import pose_from_files
+from referent.geometry.poses import rotation_from_quaternion
+
+RENDER = a_render(noise_px=0.05)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """color, depth, mask and camera of one picture."""
+    paths = {name: tmp_path / name for name in ("color.png", "depth.png", "mask.png", "camera.json")}
+    cv2.imwrite(str(paths["color.png"]), RENDER.frame.rgb)
+    cv2.imwrite(str(paths["depth.png"]), np.nan_to_num(RENDER.frame.depth_m * 1000).astype(np.uint16))
+    cv2.imwrite(str(paths["mask.png"]), RENDER.mask.astype(np.uint8) * 255)
+    paths["camera.json"].write_text(json.dumps(asdict(CAMERA)))
+    return {name.split(".")[0]: path for name, path in paths.items()}
+
+
+def test_a_picture_becomes_the_pose_of_the_results_file(files):
+    pose = pose_from_files(**files)
+    assert list(pose) == [
+        "frame",
+        "position_m",
+        "quaternion_xyzw",
+        "size_m",
+        "covariance",
+        "orientation_known",
+        "point_count",
+    ]
+    assert json.loads(json.dumps(pose)) == pose
+    np.testing.assert_allclose(pose["position_m"], RENDER.camera_from_object[:3, 3], atol=0.006)
+    np.testing.assert_allclose(pose["size_m"], RENDER.size_m, atol=0.008)
+    agreement = np.abs(rotation_from_quaternion(pose["quaternion_xyzw"]).T @ RENDER.camera_from_object[:3, :3])
+    assert agreement.max(axis=0).min() > 0.998
+    assert len(pose["covariance"]) == 36
+    assert pose["orientation_known"] is True
+    assert pose["point_count"] > 1000
+
+
+def test_depth_in_metres_gives_the_same_place(files):
+    in_metres = files["depth"].with_suffix(".npy")
+    np.save(in_metres, RENDER.frame.depth_m)
+    one, other = pose_from_files(**files), pose_from_files(**(files | {"depth": in_metres}))
+    np.testing.assert_allclose(one["position_m"], other["position_m"], atol=0.001)
+
+
+def test_the_largest_count_means_no_depth(files):
+    counts = cv2.imread(str(files["depth"]), cv2.IMREAD_UNCHANGED)
+    counts[::7] = 65535
+    cv2.imwrite(str(files["depth"]), counts)
+    np.testing.assert_allclose(pose_from_files(**files)["position_m"], RENDER.camera_from_object[:3, 3], atol=0.008)
+
+
+def a_png(path, array):
+    cv2.imwrite(str(path), array)
+
+
+WRONG = {
+    "no such file": ("color", lambda p: p.unlink(), "cannot be read"),
+    "not an image": ("color", lambda p: p.write_bytes(b"hello"), "not an image"),
+    "empty file": ("mask", lambda p: p.write_bytes(b""), "not an image"),
+    "other size": (
+        "color",
+        lambda p: a_png(p, np.zeros((240, 320, 3), np.uint8)),
+        "320x240 pixels, but the camera has 640x480",
+    ),
+    "mask of other size": ("mask", lambda p: a_png(p, np.ones((480, 320), np.uint8)), "320x480 pixels"),
+    "empty mask": ("mask", lambda p: a_png(p, np.zeros((480, 640), np.uint8)), "mask is empty"),
+    "tiny mask": (
+        "mask",
+        lambda p: a_png(p, np.eye(480, 640, dtype=np.uint8) * (np.arange(480) == 240)[:, None].astype(np.uint8)),
+        "fewer than 30 depth pixels",
+    ),
+    "8-bit depth": (
+        "depth",
+        lambda p: a_png(p, np.ones((480, 640), np.uint8)),
+        "uint8 .* 16-bit single-channel PNG in mm",
+    ),
+    "color depth": ("depth", lambda p: a_png(p, np.ones((480, 640, 3), np.uint16)), "16-bit single-channel"),
+    "no depth at all": ("depth", lambda p: a_png(p, np.zeros((480, 640), np.uint16)), "no pixel holds a depth"),
+    "camera is no JSON": ("camera", lambda p: p.write_text("{"), "not JSON"),
+    "camera is binary": ("camera", lambda p: p.write_bytes(b"\xff\xfe\x00"), "not JSON"),
+    "camera lacks fy": (
+        "camera",
+        lambda p: p.write_text('{"width": 640, "height": 480, "fx": 1, "cx": 1, "cy": 1}'),
+        "width, height, fx, fy, cx, cy",
+    ),
+    "camera is a list": ("camera", lambda p: p.write_text("[1, 2]"), "JSON object"),
+    "camera of text": ("camera", lambda p: p.write_text(json.dumps(asdict(CAMERA) | {"fx": "600"})), "numbers"),
+    "camera of NaN": ("camera", lambda p: p.write_text(json.dumps(asdict(CAMERA) | {"fx": float("nan")})), "numbers"),
+    "flat camera": ("camera", lambda p: p.write_text(json.dumps(asdict(CAMERA) | {"fx": 0})), "no camera"),
+    "half a pixel": ("camera", lambda p: p.write_text(json.dumps(asdict(CAMERA) | {"width": 640.5})), "whole pixels"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_each_wrong_file_is_named_in_one_line(files, case):
+    which, spoil, words = WRONG[case]
+    spoil(files[which])
+    with pytest.raises(BadMessage, match=words) as error:
+        pose_from_files(**files)
+    assert str(files[which]) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.full((480, 640), np.nan, np.float32), "all are unknown"),
+        (np.zeros((480, 640), np.float32), "all are unknown"),
+        (np.full((480, 640), 700.0, np.float32), "between 0 and 10 m"),
+        (np.ones((480, 640), np.float64), "float64 .* float32"),
+        (np.ones((480, 640, 1), np.float32), r"float32 \(480, 640, 1\)"),
+        (np.ones((240, 640), np.float32), "640x240 pixels"),
+        (np.array(["a"], object), "not a NumPy array"),
+    ],
+)
+def test_each_wrong_depth_array_is_named_in_one_line(files, array, words):
+    path = files["depth"].with_suffix(".npy")
+    np.save(path, array, allow_pickle=True)
+    with pytest.raises(BadMessage, match=words) as error:
+        pose_from_files(**(files | {"depth": path}))
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_truncated_array_is_named(files):
+    path = files["depth"].with_suffix(".npy")
+    np.save(path, RENDER.frame.depth_m)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(BadMessage, match="not a NumPy array"):
+        pose_from_files(**(files | {"depth": path}))
+
+
+def test_a_mask_where_depth_is_missing_says_so(files):
+    counts = cv2.imread(str(files["depth"]), cv2.IMREAD_UNCHANGED)
+    counts[RENDER.mask] = 0
+    cv2.imwrite(str(files["depth"]), counts)
+    with pytest.raises(BadMessage, match="no depth under the mask"):
+        pose_from_files(**files)
