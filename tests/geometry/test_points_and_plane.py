@@ -156,3 +156,13 @@ def test_the_same_ring_gives_the_same_plane_bit_by_bit():
 def test_too_few_ring_points_give_no_plane():
     assert support_plane(np.ones((10, 3)), np.ones((50, 3)), tolerance_m=0.005) is None
     assert support_plane(np.ones((50, 3)), np.ones((50, 3)), tolerance_m=0.005) is None
+
+
+def test_small_holes_alone_are_no_object():
+    depth_m = np.full((480, 640), 0.6, np.float32)
+    mask = np.zeros((480, 640), bool)
+    mask[240:242, 320:322] = True
+    depth_m[mask] = np.nan
+    patch = patch_around(depth_m, mask, CAMERA.fx, CONFIG)
+    assert patch.hole.any()
+    assert not object_mask(patch, CONFIG).any()

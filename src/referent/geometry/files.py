@@ -26,34 +26,23 @@ def pose_from_files(
     mask: Path | str,
     camera: Path | str,
     *,
-    geometry: GeometryConfig | None = None,
+    config: GeometryConfig | None = None,
     inputs: InputConfig | None = None,
-) -> dict[str, Any]:
-    """The `pose` object of results.jsonl, with `point_count`, for one picture.
+) -> dict[str, Any] | None:
+    """The `pose` object of results.jsonl, with `point_count`, for one picture; None when too few points remain.
 
     Depth is a 16-bit PNG in counts of `inputs.depth_unit_m` or a float32 `.npy` in metres; the mask any image whose
     non-zero pixels are the object; the camera a JSON of width, height, fx, fy, cx, cy. Raises BadMessage, one line that
-    names the file and the way out, for anything else and when no pose can be had.
+    names the file and the way out, for anything else, for an empty mask and for a picture without any depth.
     """
-    geometry, inputs = geometry or GeometryConfig(), inputs or InputConfig()
+    inputs = inputs or InputConfig()
     intrinsics = read_camera(Path(camera))
-    frame = RgbdFrame(
-        0,
-        _CAMERA_FRAME,
-        read_color(Path(color), intrinsics),
-        read_depth(Path(depth), intrinsics, unit_m=inputs.depth_unit_m, max_depth_m=inputs.max_depth_m),
-        intrinsics,
-    )
+    rgb = read_color(Path(color), intrinsics)
+    depth_m = read_depth(Path(depth), intrinsics, unit_m=inputs.depth_unit_m, max_depth_m=inputs.max_depth_m)
     covered = read_mask(Path(mask), intrinsics)
-    if frame.depth_m is not None and not known_depth(frame.depth_m[covered]).any():
-        raise BadMessage(f"{depth}: no depth under the mask {mask}; another picture or another mask is needed")
-    pose = estimate_pose(frame, covered, geometry)
-    if pose is None:
-        raise BadMessage(
-            f"{mask}: fewer than {geometry.min_points} depth pixels of one surface remain under the mask; "
-            "a larger mask or a closer picture is needed"
-        )
-    return pose_as_json(pose, _CAMERA_FRAME)
+    frame = RgbdFrame(0, _CAMERA_FRAME, rgb, depth_m, intrinsics)
+    pose = estimate_pose(frame, covered, config or GeometryConfig())
+    return None if pose is None else pose_as_json(pose, _CAMERA_FRAME)
 
 
 def pose_as_json(pose: ObjectPose, frame: str) -> dict[str, Any]:

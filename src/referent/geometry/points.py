@@ -92,10 +92,10 @@ def one_object(keep: Array, patch: Patch) -> Array:
     Small holes in a surface do not cut a piece, depth edges do. Others belong when they are no farther behind or before
     the largest than it is wide, and are more than a strip along the mask's border: that is a loose mask's surroundings.
     """
+    if not keep.any():
+        return np.zeros_like(keep)
     passable = keep | (patch.hole & patch.mask)
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(passable.astype(np.uint8), connectivity=4)
-    if count <= 1:
-        return np.zeros_like(keep)
     labels = np.where(keep, labels, 0)
     sizes = np.bincount(labels.ravel(), minlength=count)
     sizes[0] = 0
