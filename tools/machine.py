@@ -15,6 +15,7 @@ from pathlib import Path
 
 PYTHONS = ("3.11", "3.12", "3.13")
 NEEDED_GB = 6
+NEEDED_WITH_CUDA_GB = 12
 PROBE = """\
 import importlib.util, os, sys, sysconfig
 print("%d.%d" % sys.version_info[:2])
@@ -121,7 +122,8 @@ def check_disk(folder: Path) -> None:
     """Raise NotReady when there is no room for the virtual environment."""
     free_gb = shutil.disk_usage(folder).free / 1e9
     if free_gb < NEEDED_GB:
-        raise NotReady(f"{folder} has {free_gb:.1f} GB free, about {NEEDED_GB} GB are needed: make room and try again")
+        needed = f"about {NEEDED_GB} GB are needed, {NEEDED_WITH_CUDA_GB} with the CUDA build of torch"
+        raise NotReady(f"{folder} has {free_gb:.1f} GB free, {needed}: make room and run this again")
 
 
 def clean_environment() -> dict[str, str]:

@@ -169,7 +169,8 @@ def files_of(folder: Path) -> list[Path]:
 
 def pip(what: str, *arguments: str, **environment: str) -> None:
     """One pip installation."""
-    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *arguments]
+    quick = ["--disable-pip-version-check", "--no-input", "--no-compile", "--progress-bar", "off"]
+    command = [str(PYTHON), "-m", "pip", "install", *quick, *arguments]
     run(what, command, environment={**clean_environment(), **environment})
 
 
@@ -203,8 +204,8 @@ def wait(process: subprocess.Popen[bytes], log: Path) -> None:
         now_s = time.monotonic()
         if now_s - told_s >= TICK_S:
             told_s = now_s
-            newest = " ".join(" ".join(telling_lines(log)[-1:]).split())[:70]
-            print(f"set-up: {now_s - started_s:4.0f} s  {newest}", flush=True)
+            newest = "".join(telling_lines(log)[-1:]).split(":")[0].strip()
+            print(f"set-up: {now_s - started_s:4.0f} s  {newest[:70]}", flush=True)
 
 
 if __name__ == "__main__":
