@@ -22,7 +22,7 @@ from referent.training.tracker_batches import (
 )
 from referent.training.tracker_eval import TrackScore, table
 from referent.training.tracker_losses import frame_loss
-from referent.training.tracker_model import save_weights
+from referent.training.tracker_model import save_weights, set_input_size
 from referent.training.tracker_recipe import draw_prompting, plan_step
 from referent.training.tracker_unroll import Decoded, Prompting, decode, unroll
 from referent.weights import load_strictly
@@ -58,12 +58,24 @@ def a_decoder_output(logits: torch.Tensor, *, presence: float, candidates: bool 
 
 
 def test_bundled_weights_fit_the_bundled_configuration_at_every_input_size():
-    if not (MODEL_DIR / "model.safetensors").exists():
-        pytest.skip("the weights of referent-sam2-small are not in this checkout")
     for image_size in (128, 192, 256):
         model = build_sam2(MODEL_DIR / "model.yaml", image_size=image_size)
         load_strictly(model, MODEL_DIR / "model.safetensors")
         assert model.image_size == image_size
+
+
+def test_a_resized_model_is_one_built_at_that_size():
+    torch.manual_seed(0)
+    small = build_sam2(MODEL_DIR / "model.yaml", image_size=SIDE_PX)
+    large = build_sam2(MODEL_DIR / "model.yaml", image_size=96)
+    large.load_state_dict(small.state_dict())
+    set_input_size(small, 96)
+    batch = draw_batch(_FolderOf(a_clip_of_a_sliding_square()), BatchShape(1, 2, 2, 96), np.random.default_rng(0))
+    with torch.no_grad():
+        for ours, theirs in zip(
+            *(unroll(model, batch, Prompting(None), truth=0.0) for model in (small, large)), strict=True
+        ):
+            torch.testing.assert_close(ours.logits, theirs.logits)
 
 
 def test_weights_of_another_model_are_refused_by_name(tmp_path: Path):
@@ -85,7 +97,13 @@ def test_a_few_steps_lower_the_loss_on_one_clip(folder: clips.ClipFolder):
 def test_training_ends_in_time_and_an_interrupted_one_goes_on(folder: clips.ClipFolder, tmp_path: Path):
     def run(minutes: float, *, resume: bool) -> tracker.Training:
         settings = tracker.Settings(
-            MODEL_DIR / "model.yaml", tmp_path, folder.folder, minutes, image_size=SIDE_PX, clips_to_start=2
+            MODEL_DIR / "model.yaml",
+            tmp_path,
+            folder.folder,
+            minutes,
+            image_size=SIDE_PX,
+            final_image_size=SIDE_PX,
+            clips_to_start=2,
         )
         training = tracker.new_training(settings.config, seed=5, image_size=SIDE_PX, device="cpu")
         if resume:
@@ -230,11 +248,12 @@ def test_time_codes_start_at_the_prompt_and_only_grow():
 
 def test_the_plan_goes_from_pictures_to_clips_and_stops_telling_the_truth():
     rng = np.random.default_rng(0)
-    assert plan_step(0.0, SIDE_PX, rng).shape.frames == 1
-    assert plan_step(0.2, SIDE_PX, rng).truth > 0.7
-    late = [plan_step(0.99, SIDE_PX, rng) for _ in range(100)]
+    assert plan_step(0.0, SIDE_PX, 96, rng).shape.frames == 1
+    assert plan_step(0.2, SIDE_PX, 96, rng).truth > 0.7
+    late = [plan_step(0.99, SIDE_PX, 96, rng) for _ in range(100)]
     assert {plan.truth for plan in late} == {0.05}
     assert max(plan.shape.frames for plan in late) >= 12
+    assert {plan.shape.side_px for plan in late} == {96}
     assert late[0].rate == pytest.approx(0.03, abs=0.01)
 
 

@@ -26,7 +26,7 @@ from referent.training import clips
 from referent.training.tracker_batches import Batch, draw_batch, draw_points
 from referent.training.tracker_curve import HeldOut, held_out, write_curve
 from referent.training.tracker_losses import FrameLoss, frame_loss
-from referent.training.tracker_model import save_weights, set_first_values
+from referent.training.tracker_model import save_weights, set_first_values, set_input_size
 from referent.training.tracker_recipe import draw_prompting, plan_step
 from referent.training.tracker_unroll import first_frames, unroll
 
@@ -50,6 +50,7 @@ class Settings:
     minutes: float
     seed: int = 0
     image_size: int = 128
+    final_image_size: int = 192
     clip_count: int = 4000
     clips_to_start: int = 150
     device: str = "cpu"
@@ -141,7 +142,9 @@ def train(settings: Settings, training: Training, judge: HeldOut | None = None) 
     logged_s = saved_s = looked_s = training.spent_s
     while training.spent_s < budget_s:
         rng = np.random.default_rng((training.seed, training.step))
-        plan = plan_step(training.spent_s / budget_s, settings.image_size, rng)
+        plan = plan_step(training.spent_s / budget_s, settings.image_size, settings.final_image_size, rng)
+        if training.model.image_size != plan.shape.side_px:
+            set_input_size(training.model, plan.shape.side_px)
         batch = draw_batch(folder, plan.shape, rng).to(device)
         with _precision(device):
             losses = losses_of(training, batch, plan.truth, rng)
@@ -271,6 +274,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--clips", type=Path, help="folder of rendered clips (default: OUTPUT/clips)")
     parser.add_argument("--clip-count", type=int, default=4000, help="how many clips to render at most")
     parser.add_argument("--image-size", type=int, default=128, help="side of the square model input")
+    parser.add_argument("--final-image-size", type=int, default=192, help="the same in the last fifth of the time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -291,6 +295,7 @@ def main() -> None:
         minutes=arguments.minutes,
         seed=arguments.seed,
         image_size=arguments.image_size,
+        final_image_size=arguments.final_image_size,
         clip_count=arguments.clip_count,
         device=arguments.device,
     )

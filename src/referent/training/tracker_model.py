@@ -17,6 +17,15 @@ def save_weights(state: dict[str, torch.Tensor], path: Path) -> None:
     unfinished.replace(path)
 
 
+def set_input_size(model: Any, side_px: int) -> None:
+    """Take square inputs of another size from now on; RoPE tables and position codes follow the features themselves."""
+    tokens = side_px // model.backbone_stride
+    model.image_size, model.sam_image_embedding_size = side_px, tokens
+    encoder = model.sam_prompt_encoder
+    encoder.input_image_size, encoder.image_embedding_size = (side_px, side_px), (tokens, tokens)
+    encoder.mask_input_size = (4 * tokens, 4 * tokens)
+
+
 @torch.no_grad()
 def set_first_values(model: Any, generator: torch.Generator) -> None:
     """First values that shorten the slow start of box prompts and of the memory path; no key changes.

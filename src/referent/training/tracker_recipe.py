@@ -13,6 +13,7 @@ from referent.training.tracker_unroll import Prompting
 # All follows the spent share of the time budget, not the step count, so a run on a slow machine ends in time too.
 IMAGE_STAGE_END = 0.17
 SHORT_CLIPS_END = 0.60
+FINE_START = 0.80  # from here on at the size of use, which costs twice as much a frame
 LONG_CLIP_SHARE = 0.08  # of the steps after SHORT_CLIPS_END: whole 12-16 frame clips, for objects that leave and return
 
 
@@ -25,9 +26,10 @@ class Plan:
     rate: float  # factor on the learning rates
 
 
-def plan_step(fraction: float, side_px: int, rng: np.random.Generator) -> Plan:
-    """The step to take when `fraction` (0 to 1) of the time is spent."""
+def plan_step(fraction: float, side_px: int, final_side_px: int, rng: np.random.Generator) -> Plan:
+    """The step to take when `fraction` (0 to 1) of the time is spent, at `side_px` and later at `final_side_px`."""
     rate = rate_factor(fraction)
+    side_px = final_side_px if fraction >= FINE_START else side_px
     if fraction < IMAGE_STAGE_END:
         return Plan(BatchShape(8, 3, 1, side_px), 1.0, rate)
     if fraction < SHORT_CLIPS_END:
