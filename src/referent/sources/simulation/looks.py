@@ -1,0 +1,133 @@
+"""Draws the look of things: an object's body, the room, the lamp, the lens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from referent.sources.simulation.shapes import build_shape, turn
+from referent.sources.simulation.textures import TILE_COUNT
+from referent.sources.simulation.vocabulary import CATEGORIES, COLORS, MATERIALS, SIZE_SCALES, SIZE_WORDS
+from referent.sources.simulation.world import Body, Ground, Lens, Light, Rgb, SceneObject, Surroundings, standstill
+from referent.types import Array
+
+Rng = np.random.Generator
+MATERIAL_ODDS = (0.6, 0.22, 0.18)
+
+
+def choose(rng: Rng, options: Sequence[str], odds: Sequence[float] | None = None) -> str:
+    """One of the words."""
+    return str(options[int(rng.choice(len(options), p=odds))])
+
+
+def _rgb(values: Array) -> Rgb:
+    red, green, blue = np.clip(values, 0.02, 1.0)
+    return float(red), float(green), float(blue)
+
+
+def _second_color(base: Array) -> Rgb:
+    """The other color of stripes: lighter for dark and colorful objects, grey on white."""
+    brightness = float(base @ [0.3, 0.59, 0.11])
+    return _rgb(base * 0.62) if brightness > 0.72 else _rgb(base + 0.55 * (1.0 - base))
+
+
+def _rest(rng: Rng, category: str, *, lying: float) -> Array:
+    if category in ("bottle", "can", "cup", "mug", "box") and rng.random() < lying:
+        return turn("y", np.pi / 2) if category != "box" else turn("x", np.pi / 2)
+    return np.eye(4)
+
+
+def make_object(
+    rng: Rng,
+    instance_id: int,
+    *,
+    category: str | None = None,
+    color: str | None = None,
+    material: str | None = None,
+    size_word: str | None = None,
+    lying: float = 0.0,
+) -> SceneObject:
+    """An object at the origin; what is not given is drawn. `lying` is the chance that it lies on its side."""
+    category = category or choose(rng, CATEGORIES)
+    color = color or choose(rng, tuple(COLORS))
+    material = material or choose(rng, MATERIALS, MATERIAL_ODDS)
+    size_word = choose(rng, SIZE_WORDS[category]) if size_word is None else size_word
+    base = np.array(COLORS[color]) * rng.uniform(0.9, 1.06) + rng.uniform(-0.025, 0.025, 3)
+    body = Body(
+        shape=build_shape(
+            category, scale=SIZE_SCALES[size_word] * rng.uniform(0.95, 1.05), stretch=rng.uniform(0.88, 1.14)
+        ),
+        path=standstill(np.zeros(3), 0.0),
+        rest=_rest(rng, category, lying=lying),
+        base=_rgb(base),
+        second=_second_color(np.clip(base, 0, 1)),
+        material=material,
+        pattern_m=rng.uniform(0.011, 0.017),
+        gloss=float(rng.choice([0.0, 0.15, 0.4])),
+    )
+    return SceneObject(instance_id, category, color, material, size_word, body)
+
+
+def make_occluder(rng: Rng, kind: str) -> Body:
+    """An arm or a board, at the origin."""
+    tone = np.array([0.5, 0.5, 0.5]) + rng.uniform(-0.3, 0.3) + rng.uniform(-0.12, 0.12, 3)
+    return Body(
+        shape=build_shape(kind, scale=rng.uniform(0.8, 1.1), stretch=rng.uniform(0.8, 1.2)),
+        path=standstill(np.zeros(3), 0.0),
+        rest=np.eye(4),
+        base=_rgb(tone),
+        second=_rgb(tone * 0.6),
+        material="plain",
+        pattern_m=0.03,
+        gloss=0.0,
+    )
+
+
+def _muted(rng: Rng) -> Array:
+    """A color nobody would name: wood, stone, cloth."""
+    brightness, warmth = rng.uniform(0.22, 0.85), rng.uniform(-0.03, 0.09)
+    return brightness * (1.0 + np.array([1.6 * warmth, 0.2 * warmth, -2.2 * warmth]) + rng.uniform(-0.03, 0.03, 3))
+
+
+def _ground(rng: Rng, *, contrast: float) -> Ground:
+    middle = _muted(rng)
+    spread = rng.uniform(0.05, contrast)
+    return Ground(
+        low=_rgb(middle * (1 - spread)),
+        high=_rgb(middle * (1 + spread)),
+        tile=int(rng.integers(TILE_COUNT)),
+        tile_m=rng.uniform(0.35, 0.9),
+        turned=rng.uniform(0, 2 * np.pi),
+    )
+
+
+def make_surroundings(rng: Rng) -> Surroundings:
+    """A table in a room."""
+    return Surroundings(
+        table=_ground(rng, contrast=0.35),
+        room=_ground(rng, contrast=0.5),
+        table_half_m=(rng.uniform(0.6, 0.9), rng.uniform(0.6, 0.9)),
+        room_half_m=(rng.uniform(1.6, 3.0), rng.uniform(1.6, 3.0)),
+        floor_m=-0.75,
+        ceiling_m=2.0,
+    )
+
+
+def make_light(rng: Rng) -> Light:
+    """A lamp 40 to 75 degrees above the table, and its share of the light."""
+    azimuth, height = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(40, 75))
+    to_light = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
+    tint = 1.0 + rng.uniform(-0.05, 0.05) * np.array([1.0, 0.2, -1.0])
+    strength = rng.uniform(0.4, 0.75)
+    return Light(to_light, lamp=_rgb(strength * tint), ambient=_rgb((1.08 - strength) * (2.0 - tint)))
+
+
+def make_lens(rng: Rng) -> Lens:
+    """Exposure, tone curve, sharpness and grain."""
+    return Lens(
+        gain=rng.uniform(0.82, 1.12),
+        gamma=rng.uniform(0.8, 1.12),
+        blur=rng.uniform(0.25, 0.8),
+        noise=rng.uniform(0.004, 0.018),
+    )

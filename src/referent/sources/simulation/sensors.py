@@ -1,0 +1,46 @@
+"""What a real camera adds: noise in color, and the errors of a stereo depth camera."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from referent.sources.simulation.world import Scene
+
+BASELINE_M = 0.055
+DISPARITY_NOISE_PX = 0.07  # at 640 pixels width
+MAX_RANGE_M = 6.0
+UNIT_M = 0.001
+EDGE_STEP = 0.025  # relative step of depth that counts as a border
+
+
+def noise_generator(scene: Scene, frame_index: int) -> torch.Generator:
+    """The randomness of one frame's sensors; depends on scene and frame number only."""
+    return torch.Generator().manual_seed((scene.noise_seed * 1_000_003 + frame_index) % (1 << 62))
+
+
+def noisy_rgb(rgb: Tensor, *, strength: float, generator: torch.Generator) -> Tensor:
+    """Add shot and read noise to (3, H, W) in [0, 1]."""
+    noise = torch.randn(rgb.shape, generator=generator)
+    return rgb + noise * strength * (0.4 + 0.6 * torch.sqrt(rgb.clamp(min=0.0)))
+
+
+def noisy_depth(depth_m: Tensor, *, focal_px: float, generator: torch.Generator) -> Tensor:
+    """Stereo-like depth (H, W): error growing with z², millimetre steps, NaN at depth borders and beyond range."""
+    coarse = torch.randn((1, 1, (depth_m.shape[0] + 1) // 2, (depth_m.shape[1] + 1) // 2), generator=generator)
+    wave = functional.interpolate(coarse, size=depth_m.shape, mode="bilinear", align_corners=False)[0, 0]
+    width = depth_m.shape[1]
+    sigma_px = DISPARITY_NOISE_PX * width / 640
+    measured = depth_m + wave * sigma_px * depth_m * depth_m / (focal_px * BASELINE_M)
+    measured = torch.round(measured / UNIT_M) * UNIT_M
+    lost = torch.rand(depth_m.shape, generator=generator)
+    holes = (_near_border(depth_m) & (lost < 0.6)) | (depth_m > MAX_RANGE_M) | (lost > 0.998)
+    return torch.where(holes, torch.nan, measured)
+
+
+def _near_border(depth_m: Tensor) -> Tensor:
+    stack = depth_m[None, None]
+    highest = functional.max_pool2d(stack, 3, stride=1, padding=1)
+    lowest = -functional.max_pool2d(-stack, 3, stride=1, padding=1)
+    return ((highest - lowest) > EDGE_STEP * depth_m)[0, 0]

@@ -1,0 +1,190 @@
+"""Lays scenes at given times out as flat tables of numbers, one row per surface, for the renderer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from referent.sources.simulation.shapes import Primitive
+from referent.sources.simulation.textures import TILE_COUNT
+from referent.sources.simulation.world import Body, Scene
+from referent.types import Array, Intrinsics
+
+NEAR_M = 0.05  # nothing closer to the camera's plane is projected
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """B pictures to take and the K surfaces in all of them; revolved surfaces first, then boxes."""
+
+    width: int
+    height: int
+    focal_px: Array  # (B,)
+    world_from_camera: Array  # (B, 4, 4)
+    scenes: tuple[Scene, ...]  # (B,)
+    revolved_count: int
+    frame: Array  # (K,) int64, which picture
+    instance: Array  # (K,) int64, 0 = occluder
+    world_from_surface: Array  # (K, 4, 4)
+    geometry: Array  # (K, 10) float32, see raycast.meet_revolved; half sizes of boxes
+    look: Array  # (K, 10) float32: base rgb, second rgb, pattern, stripe width, gloss, rim height
+    low: Array  # (K, 3) box around the surface in its own frame
+    high: Array  # (K, 3)
+
+
+def intrinsics(scene: Scene, width: int, height: int) -> Intrinsics:
+    """The scene's camera at a picture size; pixel centres are whole numbers."""
+    focal = scene.camera.focal_ratio * width
+    return Intrinsics(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
+
+
+def geometry_row(primitive: Primitive) -> list[float]:
+    """The ten numbers of `raycast.meet_revolved`."""
+    if primitive.is_box:
+        return [*primitive.surface, 0, 0, 0, 0, 0, 0, 0]
+    caps = [np.copysign(radius * radius, radius) for radius in (*primitive.bottom_cap, *primitive.top_cap)]
+    return [*primitive.surface, *primitive.z_range, *caps, primitive.min_x]
+
+
+def look_row(primitive: Primitive, body: Body) -> list[float]:
+    """Color and pattern of one surface."""
+    pattern = 0.0 if primitive.tint else {"plain": 0.0, "striped": 1.0, "checkered": 2.0}[body.material]
+    base = primitive.tint or body.base
+    is_open = (
+        not primitive.is_box and primitive.top_cap[1] < 0 and primitive.min_x < -1 and primitive.bottom_cap[1] >= 0
+    )
+    rim = primitive.z_range[1] - 0.0035 if is_open else 1e6
+    return [*base, *(primitive.tint or body.second), pattern, body.pattern_m, body.gloss, rim]
+
+
+def _rows(scene: Scene) -> list[tuple[Body, Primitive, int]]:
+    objects = [(item.body, item.instance_id) for item in scene.objects]
+    occluders = [(body, 0) for body in scene.occluders]
+    return [(body, part, number) for body, number in objects + occluders for part in body.shape.primitives]
+
+
+@dataclass(frozen=True, eq=False)
+class _Surfaces:
+    """What of a scene does not change with time."""
+
+    bodies: list[Body]
+    parts: list[Primitive]
+    instance: Array
+    geometry: Array
+    look: Array
+    low: Array
+    high: Array
+
+
+def _surfaces(scene: Scene) -> _Surfaces:
+    rows = _rows(scene)
+    parts = [part for _, part, _ in rows]
+    extents = np.array([part.half_extent() for part in parts])
+    return _Surfaces(
+        bodies=[body for body, _, _ in rows],
+        parts=parts,
+        instance=np.array([number for *_, number in rows], dtype=np.int64),
+        geometry=np.array([geometry_row(part) for part in parts], dtype=np.float32),
+        look=np.array([look_row(part, body) for body, part, _ in rows], dtype=np.float32),
+        low=extents[:, 0],
+        high=extents[:, 1],
+    )
+
+
+def _poses(surfaces: _Surfaces, time_s: float) -> Array:
+    placed = {id(body): body.world_from_object(time_s) for body in surfaces.bodies}
+    bodies = np.array([placed[id(body)] for body in surfaces.bodies])
+    return bodies @ np.array([part.object_from_primitive for part in surfaces.parts])
+
+
+def set_stage(shots: Sequence[tuple[Scene, Sequence[float]]], *, width: int, height: int) -> Stage:
+    """Lay out pictures of `width` x `height`: for each scene one per time in seconds, in the order given."""
+    tables: list[tuple[_Surfaces, Array, int]] = []
+    cameras, scenes = [], []
+    for scene, times_s in shots:
+        surfaces = _surfaces(scene)
+        for time_s in times_s:
+            tables.append((surfaces, _poses(surfaces, time_s), len(scenes)))
+            cameras.append(scene.camera.world_from_camera(time_s))
+            scenes.append(scene)
+    return _stack(tables, np.array(cameras), tuple(scenes), width, height)
+
+
+def _stack(
+    tables: list[tuple[_Surfaces, Array, int]], cameras: Array, scenes: tuple[Scene, ...], width: int, height: int
+) -> Stage:
+    is_box = np.concatenate([[part.is_box for part in surfaces.parts] for surfaces, _, _ in tables])
+    order = np.argsort(is_box, kind="stable")
+
+    def column(name: str) -> Array:
+        return np.concatenate([getattr(surfaces, name) for surfaces, _, _ in tables])[order]
+
+    return Stage(
+        width=width,
+        height=height,
+        focal_px=np.array([scene.camera.focal_ratio * width for scene in scenes]),
+        world_from_camera=cameras,
+        scenes=scenes,
+        revolved_count=int((~is_box).sum()),
+        frame=np.concatenate([np.full(len(poses), index) for _, poses, index in tables])[order],
+        instance=column("instance"),
+        world_from_surface=np.concatenate([poses for _, poses, _ in tables])[order],
+        geometry=column("geometry"),
+        look=column("look"),
+        low=column("low"),
+        high=column("high"),
+    )
+
+
+def corners(stage: Stage) -> Array:
+    """World positions (K, 8, 3) of the corners of the box around each surface."""
+    bits = np.array([[i & 1, i >> 1 & 1, i >> 2 & 1] for i in range(8)], dtype=np.float64)
+    local = stage.low[:, None] + bits * (stage.high - stage.low)[:, None]
+    pose = stage.world_from_surface
+    return local @ pose[:, :3, :3].transpose(0, 2, 1) + pose[:, None, :3, 3]
+
+
+def pixel_boxes(stage: Stage, points: Array) -> Array:
+    """Picture boxes (K, 4) int64, exclusive ends, around world points (K, P, 3); the whole picture if one is behind."""
+    pose = stage.world_from_camera[stage.frame]
+    seen = (points - pose[:, None, :3, 3]) @ pose[:, :3, :3]
+    z = seen[..., 2]
+    flat = seen[..., :2] / np.maximum(z, NEAR_M)[..., None] * stage.focal_px[stage.frame][:, None, None]
+    flat = flat + [(stage.width - 1) / 2, (stage.height - 1) / 2]
+    low, high = np.floor(flat.min(axis=1)), np.ceil(flat.max(axis=1)) + 1
+    size = np.array([stage.width, stage.height])
+    some_behind, all_behind = z.min(axis=1) < NEAR_M, z.max(axis=1) < NEAR_M
+    low = np.where(some_behind[:, None], 0, np.clip(low, 0, size))
+    high = np.where(all_behind[:, None], 0, np.where(some_behind[:, None], size, np.clip(high, 0, size)))
+    return np.concatenate([low, high], axis=1).astype(np.int64)
+
+
+def surface_rays(stage: Stage) -> tuple[Array, Array]:
+    """Per surface: (K, 9) steps of the ray per pixel right and down and its start, and (K, 3) the eye, in its frame."""
+    camera = stage.world_from_camera[stage.frame]
+    turn = stage.world_from_surface[:, :3, :3].transpose(0, 2, 1)
+    steps = (
+        turn
+        @ camera[:, :3, :3]
+        / np.stack([stage.focal_px, stage.focal_px, np.ones_like(stage.focal_px)], -1)[stage.frame][:, None]
+    )
+    centre = steps[..., 2] - steps[..., 0] * (stage.width - 1) / 2 - steps[..., 1] * (stage.height - 1) / 2
+    origin = turn @ (camera[:, :3, 3] - stage.world_from_surface[:, :3, 3])[..., None]
+    return np.concatenate([steps[..., 0], steps[..., 1], centre], axis=1), origin[..., 0]
+
+
+def frame_table(stage: Stage) -> Array:
+    """Numbers (B, 36) float32 of light, surroundings and lens, in the order `render.Frames` reads them."""
+    return np.array([_frame_row(scene) for scene in stage.scenes], dtype=np.float32)
+
+
+def _frame_row(scene: Scene) -> list[float]:
+    around, rows = scene.surroundings, []
+    for ground in (around.table, around.room):
+        turned = [np.cos(ground.turned) / ground.tile_m, np.sin(ground.turned) / ground.tile_m]
+        rows += [*ground.low, *ground.high, *turned, float(ground.tile % TILE_COUNT)]
+    rows += [*around.table_half_m, *around.room_half_m, around.floor_m, around.ceiling_m]
+    rows += [*scene.light.to_light, *scene.light.lamp, *scene.light.ambient]
+    return [*rows, scene.lens.gain, scene.lens.gamma, scene.lens.blur]
