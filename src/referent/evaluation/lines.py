@@ -1,0 +1,136 @@
+"""The lines of results.jsonl and truth.jsonl: plain JSON values made from the library's types, and masks read back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco
+
+from referent.geometry.poses import quaternion_xyzw, transform_pose
+from referent.sources.simulation.truth import FrameTruth, ObjectTruth
+from referent.types import Array, FrameResult, GroundingEvent, OrientedBox, TrackedObject
+
+Line = dict[str, Any]
+
+DECIMALS = 6  # micrometres, microradians: below every sensor, above float noise
+
+
+def mask_to_rle(mask: Array) -> Line:
+    """An (H, W) bool mask as COCO compressed run-length encoding: {"size": [H, W], "counts": str}."""
+    encoded = coco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": [int(n) for n in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
+
+
+def mask_from_rle(rle: Mapping[str, Any]) -> Array:
+    """The (H, W) bool mask of a COCO run-length encoding."""
+    return coco.decode({"size": rle["size"], "counts": rle["counts"].encode("ascii")}).astype(bool)
+
+
+def bbox_of(mask: Array) -> list[int] | None:
+    """Tight box [x1, y1, x2, y2] of an (H, W) bool mask, x2/y2 exclusive; None when it is empty."""
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    if not len(columns):
+        return None
+    return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
+
+
+def rounded(values: Array) -> list[Any]:
+    """An array as nested lists of floats with a fixed number of decimals and no negative zero."""
+    exact: list[Any] = (np.round(np.asarray(values, np.float64), DECIMALS) + 0.0).tolist()
+    return exact
+
+
+def result_line(result: FrameResult) -> Line:
+    """One line of results.jsonl. Poses are given in `result.output_frame` where the transform is known."""
+    return {
+        "stamp_ns": result.stamp_ns,
+        "camera_frame": result.camera_frame,
+        "objects": [_object_line(tracked, result) for tracked in result.objects],
+        "timings_s": {name: round(float(value), DECIMALS) for name, value in result.timings_s.items()},
+        "drops": {name: int(count) for name, count in result.drops.items()},
+    }
+
+
+def _object_line(tracked: TrackedObject, result: FrameResult) -> Line:
+    mask = None if tracked.mask is None or not tracked.mask.mask.any() else tracked.mask.mask
+    return {
+        "id": tracked.target.id,
+        "expression": tracked.target.expression,
+        "label": tracked.label,
+        "role": tracked.target.role,
+        "state": tracked.state.value,
+        "score": None if tracked.mask is None else round(float(tracked.mask.score), DECIMALS),
+        "bbox_xyxy": None if mask is None else bbox_of(mask),
+        "mask_rle": None if mask is None else mask_to_rle(mask),
+        "pose": _pose_of(tracked, result),
+        "grounded_stamp_ns": tracked.grounded_stamp_ns,
+        "verified_stamp_ns": tracked.verified_stamp_ns,
+        "reason": tracked.reason,
+    }
+
+
+def _pose_of(tracked: TrackedObject, result: FrameResult) -> Line | None:
+    """The object's pose in the frame poses are to be given in; None when either is not known."""
+    if tracked.pose is None:
+        return None
+    box, covariance = tracked.pose.box, tracked.pose.covariance
+    if not result.output_frame or result.output_frame == result.camera_frame:
+        return pose_line(result.camera_frame, box.camera_from_object, covariance, box)
+    if result.output_from_camera is None:
+        return None
+    moved, moved_covariance = transform_pose(result.output_from_camera, box.camera_from_object, covariance)
+    return pose_line(result.output_frame, moved, moved_covariance, box)
+
+
+def pose_line(frame: str, frame_from_object: Array, covariance: Array, box: OrientedBox) -> Line:
+    """A pose: (4, 4) transform, (6, 6) covariance in ROS order (x, y, z, rotations about the frame's axes)."""
+    return {
+        "frame": frame,
+        "position_m": rounded(frame_from_object[:3, 3]),
+        "quaternion_xyzw": rounded(quaternion_xyzw(frame_from_object[:3, :3])),
+        "size_m": rounded(box.size_m),
+        # A variance may be far below a rounded micrometre: keep digits instead of decimals.
+        "covariance": [float(f"{value:.6g}") + 0.0 for value in np.asarray(covariance).ravel()],
+        "orientation_known": bool(box.orientation_known),
+    }
+
+
+def truth_line(stamp_ns: int, truth: FrameTruth) -> Line:
+    """One line of truth.jsonl: every object of the scene, in the camera's optical frame, seen or not."""
+    return {
+        "stamp_ns": stamp_ns,
+        "world_from_camera": rounded(truth.world_from_camera),
+        "objects": [_object_truth_line(known, truth.instance_ids) for known in truth.objects],
+    }
+
+
+def _object_truth_line(known: ObjectTruth, instance_ids: Array) -> Line:
+    seen = known.visible_px > 0
+    return {
+        "instance_id": known.instance_id,
+        "description": f"{known.color} {known.category}".strip(),
+        "category": known.category,
+        "color": known.color,
+        "visible_fraction": round(known.visible_px / known.amodal_px, DECIMALS) if known.amodal_px else 0.0,
+        "bbox_xyxy": rounded(known.box_xyxy) if known.box_xyxy is not None else None,
+        "mask_rle": mask_to_rle(instance_ids == known.instance_id) if seen else None,
+        "position_m": rounded(known.camera_from_object[:3, 3]),
+        "quaternion_xyzw": rounded(quaternion_xyzw(known.camera_from_object[:3, :3])),
+        "size_m": rounded(known.size_m),
+    }
+
+
+def grounding_line(event: GroundingEvent) -> Line:
+    """One entry of `groundings` in summary.json."""
+    return {
+        "stamp_ns": event.stamp_ns,
+        "answered_stamp_ns": event.answered_stamp_ns,
+        "expression": event.expression,
+        "reason": event.reason.value,
+        "latency_s": round(event.latency_s, DECIMALS),
+        "outcome": event.outcome,
+        "detail": event.detail,
+        "boxes_xyxy": [rounded(np.asarray(box)) for box in event.boxes_xyxy],
+    }
