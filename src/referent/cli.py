@@ -103,7 +103,9 @@ def _add_bag(commands: Any) -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--output", type=Path, required=True, metavar="BAG")
     parser.add_argument("--fps", type=float, default=30.0, metavar="HZ")
-    parser.add_argument("--depth-unit", type=float, default=0.001, metavar="M", help="metres per count of 16-bit depth")
+    parser.add_argument(
+        "--depth-unit", type=float, metavar="M", help="metres per count of depth, if camera.json is silent"
+    )
 
 
 def _bag(options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from referent.config import Config
-from referent.errors import BadMessage, FrameExpired, TransformUnavailable
+from referent.errors import BadInstruction, BadMessage, FrameExpired, TransformUnavailable
 from referent.frames.transforms import TransformBuffer
 from referent.geometry.estimate import estimate_pose
 from referent.grounding import backends
@@ -59,6 +59,7 @@ class Pipeline:
         events += self._ask(frame, masks)
         clock.lap("ground")
         objects = tuple(self._located(record, frame, masks) for record in self._supervisor.records)
+        output_from_camera = self._lookup(self._config.output.frame, frame.camera_frame, frame.stamp_ns)
         clock.lap("locate")
         return FrameResult(
             stamp_ns=frame.stamp_ns,
@@ -68,7 +69,7 @@ class Pipeline:
             drops=dict(self._drops),
             groundings=tuple(events),
             output_frame=self._config.output.frame,
-            output_from_camera=self._output_from_camera(frame),
+            output_from_camera=output_from_camera,
         )
 
     def instruct(self, instruction: str) -> None:
@@ -118,8 +119,8 @@ class Pipeline:
         decision = self._supervisor.decide(answer, now_ns)
         try:
             masks |= {prompt.object_id: self._tracker.prompt(prompt) for prompt in decision.prompts}
-        except FrameExpired as error:
-            self._drops["answers_too_late"] += 1
+        except (FrameExpired, BadInstruction) as error:
+            self._drops["answers_too_late" if isinstance(error, FrameExpired) else "answers_unusable"] += 1
             return [self._supervisor.discarded(decision, str(error))]
         finally:
             self._tracker.release(answer.request.frame.stamp_ns)
@@ -167,9 +168,6 @@ class Pipeline:
     def _up_in_camera(self, frame: RgbdFrame) -> Array | None:
         camera_from_world = self._lookup(frame.camera_frame, self._config.output.world_frame, frame.stamp_ns)
         return None if camera_from_world is None else camera_from_world[:3, 2]
-
-    def _output_from_camera(self, frame: RgbdFrame) -> Array | None:
-        return self._lookup(self._config.output.frame, frame.camera_frame, frame.stamp_ns)
 
     def _lookup(self, target: str, source: str, stamp_ns: int) -> Array | None:
         """The transform at the stamp; None when it is not asked for or not known (counted)."""

@@ -356,5 +356,3 @@ class Worker(Protocol):
     def close(self) -> None:
         """Stop and free everything."""
         ...
-
-
