@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import signal
 import subprocess
@@ -134,6 +135,23 @@ def test_an_interrupted_demo_leaves_no_process_behind(tmp_path: Path, number: si
     process.send_signal(number)
     assert process.wait(timeout=30) != 0
     assert ends(child_of_node(tmp_path))
+
+
+def test_shared_memory_of_the_killed_is_removed_and_that_of_the_living_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "SHARED_MEMORY", tmp_path)
+    for name in ("used", "port7001", "left"):
+        (tmp_path / f"fastrtps_{name}").write_bytes(bytes(4096))
+        (tmp_path / f"fastrtps_{name}_el").touch()
+    (tmp_path / "sem.fastrtps_left_mutex").touch()
+    with (tmp_path / "fastrtps_used").open("r+b") as file, mmap.mmap(file.fileno(), 0):
+        demo._remove_left_over(
+            demo._shared_memory() - {tmp_path / "fastrtps_port7001", tmp_path / "fastrtps_port7001_el"}
+        )
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "fastrtps_port7001", "fastrtps_port7001_el", "fastrtps_used", "fastrtps_used_el",
+    ]  # fmt: skip
 
 
 def test_an_unbuilt_workspace_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,16 +143,15 @@ def _processes(
 ) -> Iterator[list[Process]]:
     """The demo's processes; leaving ends them, the client first so that it can write what it heard."""
     running: list[Process] = []
+    others = _shared_memory()
     try:
         for name, parameters in commands.items():
             running.append(_started(name, parameters, environment, logs / f"{name}.log"))
         yield running
     finally:
-        memory = set().union(*(_shared_memory_of(each) for each in running))
         for process in reversed(running):
             _stop(process)
-        for name in memory:  # what killed processes leave behind
-            (SHARED_MEMORY / name).unlink(missing_ok=True)
+        _remove_left_over(_shared_memory() - others)
         shutil.rmtree(logs / "ros", ignore_errors=True)  # the same lines again
 
 
@@ -241,14 +240,31 @@ def _kill_group(process: Process) -> None:
     process.popen.wait()
 
 
-def _shared_memory_of(process: Process) -> set[str]:
-    """Names of the Fast DDS files in /dev/shm that a process has mapped."""
-    try:
-        maps = Path(f"/proc/{process.popen.pid}/maps").read_text()
-    except OSError:
-        return set()  # it has ended, and taken its files along
-    paths = (Path(line.split(maxsplit=5)[5]) for line in maps.splitlines() if f"{SHARED_MEMORY}/fastrtps_" in line)
-    return {path.name for path in paths if path.name.startswith("fastrtps_")}
+def _shared_memory() -> set[Path]:
+    """The files Fast DDS keeps in shared memory, of any process."""
+    return set(SHARED_MEMORY.glob("fastrtps_*")) | set(SHARED_MEMORY.glob("sem.fastrtps_*"))
+
+
+def _remove_left_over(files: set[Path]) -> None:
+    """Remove shared memory that a killed process left behind: ours, and mapped by nobody."""
+    mapped = {_segment(name) for name in _mapped_names()}
+    for path in files:
+        if _segment(path.name) not in mapped and path.exists() and path.stat().st_uid == os.getuid():
+            path.unlink(missing_ok=True)
+
+
+def _segment(name: str) -> str:
+    """What a file belongs to: a segment or port comes with a lock file `_el` and a semaphore `sem.…_mutex`."""
+    return name.removeprefix("sem.").removesuffix("_el").removesuffix("_mutex")
+
+
+def _mapped_names() -> Iterator[str]:
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        try:
+            lines = maps.read_text().splitlines()
+        except OSError:
+            continue  # ended meanwhile, or another user's, whose files are not ours to remove
+        yield from (Path(line.split(maxsplit=5)[5]).name for line in lines if f" {SHARED_MEMORY}/" in line)
 
 
 @contextmanager
