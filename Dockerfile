@@ -22,9 +22,10 @@ COPY --chown=referent models models
 COPY --chown=referent launch launch
 COPY --chown=referent config config
 COPY --chown=referent ros2_ws ros2_ws
-# vision_msgs and tf2_msgs are the real ones here, so the overlay is not built.
+# vision_msgs and tf2_msgs are the real ones here, so the overlay is not built. Colcon runs under the environment's
+# Python, so that the nodes start with it.
 RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable . \
-    && . /opt/ros/jazzy/setup.sh && cd ros2_ws && python -m colcon build --base-paths src
+    && . /opt/ros/jazzy/setup.sh && cd ros2_ws && python "$(command -v colcon)" build --base-paths src
 ENTRYPOINT ["/bin/bash", "-c", ". /opt/ros/jazzy/setup.bash && . /referent/ros2_ws/install/setup.bash && exec \"$@\"", "referent"]
 
 FROM base AS test

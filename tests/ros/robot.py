@@ -72,6 +72,10 @@ class Robot:
             self._own.create_subscription(kind, topic, self.heard[topic.split("/")[-1]].append, out_qos)
         executor.add_node(self._own)
 
+    def publisher(self, kind: type, topic: str) -> Any:
+        """One more topic of this robot."""
+        return self._own.create_publisher(kind, topic, QUEUE)
+
     def wait_for(self, condition: Callable[[], Any], *, seconds: float = 20.0) -> None:
         """Spin until the condition holds."""
         deadline = time.monotonic() + seconds

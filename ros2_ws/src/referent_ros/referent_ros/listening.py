@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -95,7 +96,7 @@ class Listener:
             kind,
             name,
             self._guarded(handle, health),
-            qos,
+            copy(qos),  # rclpy writes overrides into the profile it is given
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=health.incompatible),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
