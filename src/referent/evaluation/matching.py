@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -79,7 +80,8 @@ def _candidates(
     """The instances an expression may mean and how they were chosen: its head is the description named first."""
     if expression in expected:
         return list(expected[expression]), "expected"
-    text = f" {' '.join(expression.lower().split())} "
+    words = re.findall(r"\w+", expression.lower())
+    text = f" {' '.join(words)} "
     places = {d: text.find(f" {d} ") for d in set(known.values()) if f" {d} " in text}
     if places:
         head = min(places, key=lambda description: places[description])

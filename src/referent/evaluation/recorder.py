@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -16,7 +16,8 @@ from referent.evaluation.lines import Line, grounding_line, result_line, truth_l
 from referent.evaluation.pictures import PictureBook
 from referent.evaluation.summary import add_truth, read_lines, summarize, versions
 from referent.evaluation.video import VideoWriter
-from referent.types import Array, GroundingEvent, Intrinsics
+from referent.geometry.poses import rigid_inverse
+from referent.types import Array, FrameResult, GroundingEvent, Intrinsics, RgbdFrame
 
 __all__ = ["Recorder", "grounding_line", "result_line", "truth_line"]
 
@@ -51,7 +52,7 @@ class Recorder:
     are replaced then, and those this run has no equal of are removed.
     """
 
-    def __init__(self, directory: Path | str, *, fps: float, overlay: bool = True) -> None:
+    def __init__(self, directory: Path | str, *, fps: float = 30.0, overlay: bool = True) -> None:
         """Records into `directory`, made if needed; `fps` is the rate overlay.mp4 plays at."""
         self.directory = Path(directory)
         self._fps, self._overlay = fps, overlay
@@ -72,8 +73,24 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._summary is None:
+        if self._summary is not None:
+            return
+        if fault is not None and self._frames == 0:
+            self._discard()
+        else:
             self.close()
+
+    def write_result(self, frame: RgbdFrame, result: FrameResult) -> None:
+        """Record one frame of the library's own: line, picture with 3D boxes, and groundings."""
+        given = result.output_from_camera
+        camera_from_pose = None if given is None else rigid_inverse(given)
+        self.write(
+            result_line(result),
+            frame.rgb,
+            result.groundings,
+            camera=frame.intrinsics,
+            camera_from_pose=camera_from_pose,
+        )
 
     def write(
         self,
@@ -106,18 +123,27 @@ class Recorder:
             self._truth = LineFile(self._part("truth.jsonl"))
         self._truth.write(line)
 
-    def close(self, **fields: Any) -> Line:
-        """Finish and rename all files; `fields` (config, models, ...) go into summary.json, which is returned."""
+    def close(self, *, wall_s: float | None = None, drops: Mapping[str, int] | None = None, **fields: Any) -> Line:
+        """Finish and rename all files; returns what summary.json holds.
+
+        `wall_s` is the time the run took, measured between the first and the last frame when not given; `drops` are
+        counted beside those of the lines; `fields` (config, models, versions, ...) are taken as they are.
+        """
         if self._summary is not None:
             raise ValueError(f"{self.directory}: this recording is closed already")
-        for part in (self._results, self._truth, self._video):
-            if part is not None:
-                part.close()
-        self._summary = {**self._summarize(), **fields}
+        self._finish_files()
+        wall_s = self._last_s - self._started_s if wall_s is None else wall_s
+        summary = self._summarize(wall_s)
+        self._summary = {**summary, "drops": {**summary["drops"], **(drops or {})}, **fields}
         text = json.dumps(self._summary, ensure_ascii=False, allow_nan=False, indent=1)
         self._part("summary.json").write_text(text + "\n", encoding="utf-8")
         self._publish()
         return self._summary
+
+    def _finish_files(self) -> None:
+        for part in (self._results, self._truth, self._video):
+            if part is not None:
+                part.close()
 
     def _draw(self, line: Line, rgb: Array, camera: Intrinsics | None, camera_from_pose: Array | None) -> None:
         overlay = draw_overlay(rgb, line, camera=camera, camera_from_pose=camera_from_pose)
@@ -126,8 +152,7 @@ class Recorder:
         self._video.write(overlay)
         self._pictures.add_frame(self._frames, line["stamp_ns"], rgb=rgb, overlay=overlay)
 
-    def _summarize(self) -> Line:
-        wall_s = self._last_s - self._started_s
+    def _summarize(self, wall_s: float) -> Line:
         results = self._part("results.jsonl")
         summary = summarize(read_lines(results), self._groundings, wall_s=wall_s)
         if self._truth is not None:
@@ -146,6 +171,13 @@ class Recorder:
                 os.replace(self._part(name), self.directory / name)
             else:
                 (self.directory / name).unlink(missing_ok=True)
+
+    def _discard(self) -> None:
+        """Leave the folder as it was: nothing was recorded."""
+        self._finish_files()
+        self._remove_unfinished()
+        if not any(self.directory.iterdir()):
+            self.directory.rmdir()
 
     def _remove_unfinished(self) -> None:
         """Take away what a killed run left."""

@@ -16,7 +16,9 @@ from referent.evaluation.lines import Line
 from referent.evaluation.matching import evaluate_run
 from referent.evaluation.metrics import percentiles
 from referent.evaluation.plots import Run, run_figure
-from referent.evaluation.summary import number, read_lines
+from referent.evaluation.summary import number, read_lines, summary_table
+
+__all__ = ["summary_table", "write_report"]
 
 MAX_EMBEDDED_VIDEO_BYTES = 12_000_000
 TEMPLATE = "report.html.j2"
