@@ -1,15 +1,27 @@
-"""Draws the look of things: an object's body, the room, the lamp, the lens."""
+"""Draws the look of things: an object's body, the room, the lamp, the lens, and a scene of all these."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from referent.sources.simulation.shapes import build_shape, turn
 from referent.sources.simulation.textures import TILE_COUNT
 from referent.sources.simulation.vocabulary import CATEGORIES, COLORS, MATERIALS, SIZE_SCALES, SIZE_WORDS
-from referent.sources.simulation.world import Body, Ground, Lens, Light, Rgb, SceneObject, Surroundings, standstill
+from referent.sources.simulation.world import (
+    Body,
+    CameraPath,
+    Ground,
+    Lens,
+    Light,
+    Rgb,
+    Scene,
+    SceneObject,
+    Surroundings,
+    standstill,
+)
 from referent.types import Array
 
 Rng = np.random.Generator
@@ -120,14 +132,45 @@ def make_light(rng: Rng) -> Light:
     to_light = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
     tint = 1.0 + rng.uniform(-0.05, 0.05) * np.array([1.0, 0.2, -1.0])
     strength = rng.uniform(0.4, 0.75)
-    return Light(to_light, lamp=_rgb(strength * tint), ambient=_rgb((1.08 - strength) * (2.0 - tint)))
+    return Light(to_light, lamp=_rgb(strength * tint), ambient=_rgb((1.2 - strength) * (2.0 - tint)))
 
 
 def make_lens(rng: Rng) -> Lens:
     """Exposure, tone curve, sharpness and grain."""
     return Lens(
-        gain=rng.uniform(0.82, 1.12),
+        gain=rng.uniform(0.85, 1.15),
         gamma=rng.uniform(0.8, 1.12),
         blur=rng.uniform(0.25, 0.8),
         noise=rng.uniform(0.004, 0.018),
     )
+
+
+def assemble(
+    rng: Rng, name: str, seed: int, objects: list[SceneObject], occluders: list[Body], camera: CameraPath
+) -> Scene:
+    """A scene of these things in a drawn room under a drawn lamp; objects are numbered from 1 in the order given."""
+    numbered = tuple(replace(item, instance_id=index + 1) for index, item in enumerate(objects))
+    return Scene(
+        name=name,
+        seed=seed,
+        objects=numbered,
+        occluders=tuple(occluders),
+        camera=camera,
+        light=make_light(rng),
+        surroundings=make_surroundings(rng),
+        lens=make_lens(rng),
+        noise_seed=int(rng.integers(1 << 40)),
+    )
+
+
+def random_items(rng: Rng, count: int, *, alike: float) -> list[SceneObject]:
+    """Random objects; with chance `alike` one repeats words of an earlier one."""
+    items: list[SceneObject] = []
+    for index in range(count):
+        category, color = None, None
+        if items and rng.random() < alike:
+            twin = items[int(rng.integers(len(items)))]
+            category = twin.category if rng.random() < 0.7 else None
+            color = twin.color if category is None or rng.random() < 0.3 else None
+        items.append(make_object(rng, index + 1, category=category, color=color, lying=0.2))
+    return items

@@ -49,8 +49,9 @@ def take(table: Tensor, rows: Tensor) -> Tensor:
 
 
 def meet_revolved(origin: Vector, toward: Vector, geometry: Tensor, *, nearest: float) -> tuple[Tensor, Tensor]:
-    """First meeting of rays with surfaces of revolution: distance (N,), infinite where there is none, and whether on a cap.
+    """First meeting of rays with surfaces of revolution: distance (N,), and whether on a cap (N,).
 
+    The distance is infinite where there is no meeting.
     `geometry` (10, N): a, b, c, z0, z1, bottom cap's inner and outer radius squared, top cap's, min x.
     """
     (ox, oy, oz), (dx, dy, dz) = origin, toward
@@ -83,13 +84,12 @@ def meet_revolved(origin: Vector, toward: Vector, geometry: Tensor, *, nearest: 
 
 def meet_box(origin: Vector, toward: Vector, half: Tensor, *, nearest: float) -> Tensor:
     """First meeting of rays with boxes of half sizes `half` (3, N): distance (N,), infinite where there is none."""
-    enter, leave = None, None
+    enter, leave = torch.full_like(half[0], -NEVER), torch.full_like(half[0], NEVER)
     for o, d, h in zip(origin, toward, half, strict=True):
         inverse = 1.0 / torch.where(d.abs() < 1e-12, 1e-12, d)
         reach, centre = (h * inverse).abs(), -o * inverse
-        enter = centre - reach if enter is None else torch.maximum(enter, centre - reach)
-        leave = centre + reach if leave is None else torch.minimum(leave, centre + reach)
-    assert enter is not None and leave is not None
+        enter = torch.maximum(enter, centre - reach)
+        leave = torch.minimum(leave, centre + reach)
     return torch.where((enter <= leave) & (leave > nearest), torch.where(enter > nearest, enter, leave), NEVER)
 
 

@@ -61,7 +61,7 @@ class Surface:
 
 def render(shots: Stage, *, device: str = "cpu") -> Pictures:
     """Draw all pictures of a stage."""
-    with torch.inference_mode():
+    with torch.no_grad():
         frames = _frames(shots, device)
         surface = _ground(shots, frames, device)
         amodal = _paint_bodies(shots, surface, device)

@@ -13,6 +13,7 @@ import numpy as np
 from referent.types import Array
 
 NO_CAP = (0.0, -1.0)  # no radius lies in it
+BANANA_RADII_M = (0.011, 0.0155, 0.0185, 0.0195, 0.0185, 0.0155, 0.011)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,7 @@ def cuboid(x: float, y: float, z: float) -> Primitive:
 
 
 def frustum(bottom: float, top: float, z0: float, z1: float, *, closed: str = "both") -> Primitive:
-    """A cone's or cylinder's mantle from radius `bottom` at z0 to `top` at z1, `closed` at "both", "bottom" or "none"."""
+    """A cone's or cylinder's mantle from radius `bottom` at z0 to `top` at z1, closed "both", "bottom" or "none"."""
     slope = (top - bottom) / (z1 - z0)
     offset = bottom - slope * z0
     return Primitive(
@@ -201,9 +202,9 @@ def _plate(s: float, stretch: float) -> list[Primitive]:
 
 def _banana(s: float, stretch: float) -> list[Primitive]:
     arc_radius, parts = 0.078 * s / stretch, []
-    for angle, thickness in zip(np.linspace(-0.95, 0.95, 5), (0.011, 0.017, 0.019, 0.017, 0.011), strict=True):
+    for angle, thickness in zip(np.linspace(-1.0, 1.0, 7), BANANA_RADII_M, strict=True):
         lie_along_arc = turn("z", angle) @ shift(arc_radius, 0, 0) @ turn("x", np.pi / 2)
-        parts.append(spheroid(thickness * s, 0.036 * s).placed(lie_along_arc))
+        parts.append(spheroid(thickness * s, 0.040 * s).placed(lie_along_arc))
     return [*parts, _banana_end(arc_radius, s)]
 
 

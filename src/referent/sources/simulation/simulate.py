@@ -39,7 +39,7 @@ def simulate(
 def render_clip(
     scene: Scene, *, frames: int, width: int, height: int, fps: float = 30, noise: bool = True
 ) -> tuple[Array, Array]:
-    """Only what training needs: rgb (T, H, W, 3) uint8 and instance ids (T, H, W) uint8, equal to those of `simulate`."""
+    """Only rgb (T, H, W, 3) uint8 and instance ids (T, H, W) uint8, equal to those of `simulate`."""
     colors, ids = [], []
     for index in range(frames):
         pictures = render(stage.set_stage([(scene, [index / fps])], width=width, height=height))

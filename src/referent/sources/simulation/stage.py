@@ -102,7 +102,8 @@ def _poses(surfaces: _Surfaces, time_s: float) -> Array:
 def set_stage(shots: Sequence[tuple[Scene, Sequence[float]]], *, width: int, height: int) -> Stage:
     """Lay out pictures of `width` x `height`: for each scene one per time in seconds, in the order given."""
     tables: list[tuple[_Surfaces, Array, int]] = []
-    cameras, scenes = [], []
+    cameras: list[Array] = []
+    scenes: list[Scene] = []
     for scene, times_s in shots:
         surfaces = _surfaces(scene)
         for time_s in times_s:
@@ -152,7 +153,7 @@ def pixel_boxes(stage: Stage, points: Array) -> Array:
     seen = (points - pose[:, None, :3, 3]) @ pose[:, :3, :3]
     z = seen[..., 2]
     flat = seen[..., :2] / np.maximum(z, NEAR_M)[..., None] * stage.focal_px[stage.frame][:, None, None]
-    flat = flat + [(stage.width - 1) / 2, (stage.height - 1) / 2]
+    flat = flat + np.array([(stage.width - 1) / 2, (stage.height - 1) / 2])
     low, high = np.floor(flat.min(axis=1)), np.ceil(flat.max(axis=1)) + 1
     size = np.array([stage.width, stage.height])
     some_behind, all_behind = z.min(axis=1) < NEAR_M, z.max(axis=1) < NEAR_M

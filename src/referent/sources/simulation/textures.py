@@ -15,7 +15,7 @@ TILE_PX = 256
 
 
 def _noise(rng: np.random.Generator, *, finest: float, stretch: float) -> Array:
-    """Seamless noise (S, S) in [0, 1]: random phases, amplitude falling with frequency up to `finest` cycles per tile."""
+    """Seamless noise (S, S) in [0, 1]: random phases, amplitude falling with frequency to `finest` cycles a tile."""
     cycles = np.fft.fftfreq(TILE_PX, 1.0 / TILE_PX)
     across, along = np.meshgrid(cycles, cycles * stretch, indexing="ij")
     frequency = np.hypot(across, along)

@@ -1,4 +1,4 @@
-"""What a scene is made of: bodies on paths, a camera on a path, light and surroundings. World z is up, the table z = 0."""
+"""What a scene is made of: bodies on paths, a camera on a path, light, a room. World z is up, the table z = 0."""
 
 from __future__ import annotations
 
