@@ -27,13 +27,13 @@ class Disc:
 
 def footprint_radius(item: SceneObject) -> float:
     """Radius of the circle around the object's centre that it never leaves, whatever its yaw."""
-    points = item.body.shape.surface_points() @ item.body.rest[:3, :3].T
+    points = item.body.shape.points_m @ item.body.rest[:3, :3].T
     return float(np.hypot(points[:, 0], points[:, 1]).max())
 
 
 def rest_height(item: SceneObject) -> float:
     """Height of the centre of its box when it rests on the table."""
-    points = item.body.shape.surface_points() @ item.body.rest[:3, :3].T
+    points = item.body.shape.points_m @ item.body.rest[:3, :3].T
     return REST_M - float(points[:, 2].min())
 
 

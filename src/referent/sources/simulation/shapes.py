@@ -58,10 +58,7 @@ class Shape:
 
     primitives: tuple[Primitive, ...]
     size_m: Array  # (3,) float64, full extents
-
-    def surface_points(self) -> Array:
-        """Points (N, 3) spread over all its surfaces, in its frame."""
-        return np.concatenate([primitive.surface_points() for primitive in self.primitives])
+    points_m: Array  # (N, 3) float64, spread over all its surfaces
 
 
 def _radius_squared(primitive: Primitive, z: Array) -> Array:
@@ -70,8 +67,8 @@ def _radius_squared(primitive: Primitive, z: Array) -> Array:
 
 
 def _revolved_points(primitive: Primitive) -> Array:
-    z = np.linspace(*primitive.z_range, 41)
-    angle = np.linspace(0.0, 2 * np.pi, 73)
+    z = np.linspace(*primitive.z_range, 25)
+    angle = np.linspace(0.0, 2 * np.pi, 49)
     radius = np.sqrt(_radius_squared(primitive, z))
     x = radius[:, None] * np.cos(angle)
     y = radius[:, None] * np.sin(angle)
@@ -138,8 +135,9 @@ def turn(axis: str, angle: float) -> Array:
 def _centred(primitives: list[Primitive]) -> Shape:
     points = np.concatenate([primitive.surface_points() for primitive in primitives])
     low, high = points.min(axis=0), points.max(axis=0)
-    to_centre = shift(*(-(low + high) / 2))
-    return Shape(tuple(primitive.placed(to_centre) for primitive in primitives), high - low)
+    middle = (low + high) / 2
+    parts = tuple(primitive.placed(shift(*-middle)) for primitive in primitives)
+    return Shape(parts, high - low, points - middle)
 
 
 def _mug(s: float, stretch: float) -> list[Primitive]:

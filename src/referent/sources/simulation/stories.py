@@ -110,7 +110,7 @@ def _clutter(rng: Rng, name: str, seed: int) -> Scene | None:
 
 def _handover(rng: Rng, name: str, seed: int) -> Scene | None:
     """A hand lifts the red mug over to another place and back."""
-    camera = motions.draw_camera(rng, distance_m=(0.68, 0.78), degrees_down=(36, 46))
+    camera = motions.draw_camera(rng, distance_m=(0.72, 0.84), degrees_down=(32, 42))
     placed = _still_life(rng, camera, ("red", "mug"), ("blue", "bowl"), ("green", "can"))
     if placed is None:
         return None
@@ -119,7 +119,7 @@ def _handover(rng: Rng, name: str, seed: int) -> Scene | None:
     if end is None:
         return None
     start, yaw = items[0].body.path.at(0.0)
-    path = layout.carry(start, end, yaw, height_m=0.20, times_s=(1.5, 1.0, 1.5, 1.0))
+    path = layout.carry(start, end, yaw, height_m=0.16, times_s=(1.5, 1.0, 1.5, 1.0))
     items[0] = layout.on_path(items[0], path)
     return looks.assemble(rng, name, seed, items, [motions.holding(rng, camera, items[0], path)], camera)
 

@@ -1,0 +1,94 @@
+"""Lights what the pixels see: Lambert and specular reflection, hard shadows, exposure."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from referent.sources.simulation import raycast, stage
+from referent.sources.simulation.canvas import Frames, Surface, pairs_of, split_surfaces, tensor, vector
+from referent.sources.simulation.raycast import NEVER
+from referent.sources.simulation.stage import Stage
+from referent.types import Array
+
+SHADOW_OFFSET_M = 0.0006
+
+
+def lamp_arrives(shots: Stage, surface: Surface, frames: Frames, device: str) -> Tensor:
+    """1 where the lamp is seen, 0 in a shadow; (N,) float32."""
+    light = np.array([scene.light.to_light for scene in shots.scenes])[shots.frame]
+    points = stage.corners(shots)
+    fall = np.maximum(points[..., 2:], 0.0) / light[:, None, 2:]
+    boxes = stage.pixel_boxes(shots, np.concatenate([points, points - fall * light[:, None]], axis=1))
+    lit = torch.ones_like(surface.depth)
+    start = _shadow_starts(surface, frames)
+    facing = surface.shaded & (_dot_light(surface, frames) > 0)
+    for part, is_box in split_surfaces(shots):
+        pairs = pairs_of(shots, part, boxes, device)
+        pairs = raycast.keep_pairs(pairs, torch.nonzero(facing[pairs.pixel])[:, 0])
+        table = raycast.take(tensor(_shadow_table(shots, light), device), pairs.row)
+        place = start.index_select(1, pairs.pixel) - table[9:12]
+        origin = vector(torch.stack([(table[3 * i : 3 * i + 3] * place).sum(0) for i in range(3)]))
+        toward = vector(table[12:15])
+        if is_box:
+            distance = raycast.meet_box(origin, toward, table[15:18], nearest=SHADOW_OFFSET_M)
+        else:
+            distance, _ = raycast.meet_revolved(origin, toward, table[15:25], nearest=SHADOW_OFFSET_M)
+        lit[pairs.pixel[distance < NEVER]] = 0.0
+    return lit
+
+
+def _shadow_table(shots: Stage, light: Array) -> Array:
+    """Per surface (K, 25): turn from the world, position, light direction in its frame, geometry."""
+    turn = shots.world_from_surface[:, :3, :3].transpose(0, 2, 1)
+    toward = (turn @ light[..., None])[..., 0]
+    return np.concatenate([turn.reshape(-1, 9), shots.world_from_surface[:, :3, 3], toward, shots.geometry], axis=1)
+
+
+def _shadow_starts(surface: Surface, frames: Frames) -> Tensor:
+    """World points (3, N) of all pixels, a hair above the surface."""
+    count = frames.eye[0].shape[0]
+    eye = torch.stack(frames.eye)
+    seen = eye + (surface.depth * surface.toward).view(3, count, -1)
+    return (seen + SHADOW_OFFSET_M * surface.normal.view(3, count, -1)).view(3, -1)
+
+
+def _dot_light(surface: Surface, frames: Frames) -> Tensor:
+    count = frames.eye[0].shape[0]
+    return (torch.stack(frames.to_light) * surface.normal.view(3, count, -1)).sum(0).view(-1)
+
+
+def reflect(surface: Surface, frames: Frames, lit: Tensor, count: int) -> Tensor:
+    """Reflected light (3, N)."""
+    facing = _dot_light(surface, frames).clamp(min=0.0) * lit
+    around = surface.ambient * (0.72 + 0.28 * surface.normal[2])
+    shine = torch.zeros_like(facing)
+    glossy = torch.nonzero((surface.gloss > 0) & (facing > 0))[:, 0]
+    shine[glossy] = _shine(surface, frames, glossy, count)
+    channels = []
+    for albedo, lamp, ambient in zip(surface.albedo, frames.lamp, frames.ambient, strict=True):
+        shape = (count, -1)
+        light = ambient * around.view(shape) + lamp * facing.view(shape)
+        channels.append((albedo.view(shape) * light + lamp * shine.view(shape)).view(-1))
+    return torch.stack(channels)
+
+
+def _shine(surface: Surface, frames: Frames, pixel: Tensor, count: int) -> Tensor:
+    which = torch.div(pixel, surface.depth.numel() // count, rounding_mode="floor")
+    light = torch.stack(frames.to_light)[:, :, 0].index_select(1, which)
+    view = functional.normalize(surface.toward.index_select(1, pixel), dim=0)
+    half = functional.normalize(light - view, dim=0)
+    aligned = (half * surface.normal.index_select(1, pixel)).sum(0).clamp(min=0.0)
+    for _ in range(5):  # to the 32nd power
+        aligned = aligned * aligned
+    return aligned * surface.gloss[pixel]
+
+
+def expose(rgb: Tensor, frames: Frames) -> Tensor:
+    """The picture (B, 3, H, W) in [0, 1] that the lens makes of light (B, 3, H, W)."""
+    gain, gamma, blur = (value[:, :, None, None] for value in frames.lens)
+    soft = functional.avg_pool2d(rgb, 3, stride=1, padding=1, count_include_pad=False)
+    mixed = torch.lerp(rgb, soft, blur.expand_as(rgb))
+    return (mixed * gain).clamp(1e-4, 1.0) ** gamma
