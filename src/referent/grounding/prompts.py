@@ -1,0 +1,52 @@
+"""The words in which a multimodal LLM is asked: a grounding request as chat messages.
+
+Format instructions follow the Qwen3-VL cookbook (QwenLM/Qwen3-VL, "2d_grounding"): boxes in JSON under "bbox_2d". The
+bundled `referent-qwen3vl-tiny` is trained on exactly this text, so a change here needs a new training run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from referent.types import GroundingRequest, Turn
+
+SYSTEM = "You are the eyes of a robot. You locate the objects that its user speaks of."
+QUESTION_HEAD = 'Locate every object that matches the description "'
+QUESTION_TAIL = '" in the image. Report bbox coordinates in JSON format. If nothing matches, answer [].'
+
+Message = dict[str, Any]
+
+
+def tidy_expression(expression: str) -> str:
+    """`expression` on one line, without the quotes and closing marks that would end the quotation early."""
+    return " ".join(expression.replace('"', "'").split()).strip(" .!?,;:")
+
+
+def question(expression: str) -> str:
+    """The question about one expression."""
+    return f"{QUESTION_HEAD}{tidy_expression(expression)}{QUESTION_TAIL}"
+
+
+def chat_messages(expression: str, history: Sequence[Turn] = ()) -> list[Message]:
+    """Chat messages with one `{"type": "image"}` part, the picture of now, before the first question.
+
+    The picture comes first so that system text and picture are one shared prefix of a whole dialogue.
+    """
+    questions = [turn.question for turn in history] + [expression]
+    messages: list[Message] = [{"role": "system", "content": [_text(SYSTEM)]}]
+    for index, asked in enumerate(questions):
+        picture: list[Message] = [{"type": "image"}] if index == 0 else []
+        messages.append({"role": "user", "content": [*picture, _text(question(asked))]})
+        if index < len(history):
+            messages.append({"role": "assistant", "content": [_text(history[index].answer)]})
+    return messages
+
+
+def messages_from_request(request: GroundingRequest) -> list[Message]:
+    """The chat messages of `request`."""
+    return chat_messages(request.expression, request.history)
+
+
+def _text(text: str) -> Message:
+    return {"type": "text", "text": text}
