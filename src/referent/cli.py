@@ -262,10 +262,25 @@ def _add_models(commands: Any) -> None:
 def _models(options: argparse.Namespace) -> int:
     from referent import weights
 
-    if options.action == "fetch" and options.name is None:
-        raise ReferentError("models fetch: a name is needed; `referent models list` shows them")
-    print(getattr(weights, f"{options.action}_models")(options.name))
-    return DONE
+    if options.action == "fetch":
+        if options.name is None:
+            raise ReferentError("models fetch: a name is needed; `referent models list` shows them")
+        weights.fetch(options.name, on_progress=_progress)
+    known = weights.registry()
+    if options.name is not None and options.name not in known:
+        raise ReferentError(f"no model {options.name!r} in models.yaml; known: {', '.join(known)}")
+    states = {name: weights.status(known[name]) for name in ([options.name] if options.name else known)}
+    for name, state in states.items():
+        print(f"{name:24s} {known[name].kind:9s} {known[name].license:12s} {state}")
+    broken = [name for name, state in states.items() if state not in ("ready", "not downloaded")]
+    return WRONG_INPUT if options.action == "verify" and broken else DONE
+
+
+def _progress(file: str, done_bytes: int, total_bytes: int | None) -> None:
+    """A line that counts megabytes, on a terminal only."""
+    if sys.stderr.isatty():
+        total = f" of {total_bytes / 1e6:.0f}" if total_bytes else ""
+        print(f"\r{file}: {done_bytes / 1e6:.0f}{total} MB", end="", file=sys.stderr, flush=True)
 
 
 def _add_config(commands: Any) -> None:

@@ -74,7 +74,9 @@ class TrackerConfig:
 
     model: str = setting("referent-sam2-small", "name in models/models.yaml")
     device: str = setting("auto", "where SAM 2 runs", choices=("auto", "cpu", "cuda"))
-    threads: int = setting(0, "CPU threads of the tracker; 0 = leave to torch", low=0, high=256)
+    threads: int = setting(
+        1, "CPU threads of the tracker; 0 = leave to torch, results then depend on the machine", low=0, high=256
+    )
     image_size: int = setting(0, "side of the square model input; 0 = what the model was made for", unit="px", low=0)
     history_frames: int = setting(90, "frames of image features kept for late answers", low=1, high=10_000)
     history_bytes: int = setting(1_000_000_000, "memory those features may take", unit="bytes", low=1_000_000)
