@@ -46,7 +46,7 @@ def _second_color(base: Array) -> Rgb:
 
 def _rest(rng: Rng, category: str, *, lying: float) -> Array:
     if category in ("bottle", "can", "cup", "mug", "box") and rng.random() < lying:
-        return turn("y", np.pi / 2) if category != "box" else turn("x", np.pi / 2)
+        return turn("x", np.pi / 2)
     return np.eye(4)
 
 

@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from referent.sources.simulation import layout, looks
+from referent.sources.simulation import looks
 from referent.sources.simulation.shapes import turn
 from referent.sources.simulation.world import Body, CameraPath, Path, SceneObject, Swing
-from referent.types import Array
 
 Rng = np.random.Generator
 LIFT_CLEAR_M = 0.30  # over everything that stands on the table
@@ -45,19 +44,17 @@ def swaying(rng: Rng, camera: CameraPath, *, strength: float) -> CameraPath:
     )
 
 
-def _right_of(camera: CameraPath) -> Array:
-    return camera.world_from_camera(0.0)[:3, 0]
-
-
 def leaving(rng: Rng, camera: CameraPath, item: SceneObject, *, wait_s: float, move_s: float) -> Path:
-    """Lift an object, carry it out of the picture sideways, keep it there a while and bring it back."""
+    """Lift an object, carry it out of the picture on its own side, hold it there a while and bring it back."""
     start, yaw = item.body.path.at(0.0)
-    side = _right_of(camera) * float(rng.choice([-1.0, 1.0]))
-    outside = start + 0.75 * camera.distance_m * np.array([side[0], side[1], 0.0]) / np.hypot(side[0], side[1])
-    height = LIFT_CLEAR_M
-    return layout.carry(
-        start, outside, yaw, height_m=height, times_s=(wait_s, 0.4 * move_s, 0.6 * move_s, 0.3 * move_s)
-    )
+    right = camera.world_from_camera(0.0)[:3, 0]
+    across = float((start - camera.look_at_m) @ right)
+    side = np.sign(across) if across else 1.0
+    up = np.array([0.0, 0.0, LIFT_CLEAR_M])
+    outside = start + up + right * (0.8 * camera.distance_m * side - across)
+    times = np.cumsum([0.0, wait_s, 0.4 * move_s, 0.6 * move_s, rng.uniform(0.5, 1.0) * move_s, 0.6 * move_s])
+    ways = np.array([start, start, start + up, outside, outside, start + up])
+    return Path(times, ways, np.full(len(ways), yaw), float(times[-1] + 0.4 * move_s))
 
 
 def crossing(rng: Rng, camera: CameraPath, *, period_s: float | None = None, kind: str | None = None) -> Body:

@@ -70,25 +70,27 @@ def _clip(rng: Rng, kind: str, seed: int) -> Scene:
         if placed is None:
             continue
         items, taken = placed
-        for index in rng.permutation(len(items))[: int(rng.integers(0, 4))]:
-            _set_going(rng, camera, items, taken, int(index))
+        in_the_air = rng.random() < 0.5
+        for turn, index in enumerate(rng.permutation(len(items))[: int(rng.integers(0, 4))]):
+            _set_going(rng, camera, items, taken, int(index), may_rise=in_the_air and turn == 0)
         occluders = [motions.crossing(rng, camera) for _ in range(int(rng.choice([0, 1, 2], p=[0.5, 0.35, 0.15])))]
         return looks.assemble(rng, kind, seed, items, occluders, camera)
 
 
-def _set_going(rng: Rng, camera: CameraPath, items: list[SceneObject], taken: list[Disc], index: int) -> None:
-    """Give one object a random motion, in place."""
-    item, radius = items[index], layout.footprint_radius(items[index])
-    others = taken[:index] + taken[index + 1 :]
+def _set_going(
+    rng: Rng, camera: CameraPath, items: list[SceneObject], taken: list[Disc], index: int, *, may_rise: bool
+) -> None:
+    """Give one object a random motion, in place. Only one may leave the table: those that slide cannot meet it."""
+    item, others = items[index], taken[:index] + taken[index + 1 :]
     wait_s, move_s = rng.uniform(0.1, 0.8), rng.uniform(0.7, 2.0)
-    style = rng.random()
-    if style < 0.5:
-        path = layout.push(rng, camera, item, others, reach_m=(0.06, 0.3), margin=-0.1, wait_s=wait_s, move_s=move_s)
-    elif style < 0.75:
+    if may_rise and rng.random() < 0.5:
         path = layout.lift(rng, item, height_m=rng.uniform(0.05, 0.2), wait_s=wait_s, move_s=move_s)
-    else:
+    elif may_rise:
         path = motions.leaving(rng, camera, item, wait_s=wait_s, move_s=move_s)
-    if path is not None:
-        items[index] = layout.on_path(item, path)
-        if style < 0.5:
-            taken.extend(layout.sweep(path, radius))
+    else:
+        push = layout.push(rng, camera, item, others, reach_m=(0.06, 0.3), margin=-0.1, wait_s=wait_s, move_s=move_s)
+        if push is None:
+            return
+        path = push
+        taken.extend(layout.sweep(path, layout.footprint_radius(item)))
+    items[index] = layout.on_path(item, path)

@@ -9,7 +9,7 @@ from torch.nn import functional
 from referent.sources.simulation.world import Scene
 
 BASELINE_M = 0.055
-DISPARITY_NOISE_PX = 0.07  # at 640 pixels width
+DISPARITY_NOISE_PX = 0.1  # at 640 pixels width
 MAX_RANGE_M = 6.0
 UNIT_M = 0.001
 EDGE_STEP = 0.025  # relative step of depth that counts as a border

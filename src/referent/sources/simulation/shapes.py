@@ -37,8 +37,8 @@ class Primitive:
         """The same surface in its own plain color."""
         return replace(self, tint=tint)
 
-    def half_extent(self) -> tuple[Array, Array]:
-        """Corners (3,), (3,) of the axis-aligned box around it in its own frame."""
+    def bounds(self) -> tuple[Array, Array]:
+        """Lowest and highest corner (3,), (3,) of the upright box around it in its own frame."""
         if self.is_box:
             return -np.array(self.surface), np.array(self.surface)
         radius = float(np.sqrt(_radius_squared(self, np.linspace(*self.z_range, 65)).max()))

@@ -81,7 +81,7 @@ class _Surfaces:
 def _surfaces(scene: Scene) -> _Surfaces:
     rows = _rows(scene)
     parts = [part for _, part, _ in rows]
-    extents = np.array([part.half_extent() for part in parts])
+    extents = np.array([part.bounds() for part in parts])
     return _Surfaces(
         bodies=[body for body, _, _ in rows],
         parts=parts,
@@ -177,7 +177,7 @@ def surface_rays(stage: Stage) -> tuple[Array, Array]:
 
 
 def frame_table(stage: Stage) -> Array:
-    """Numbers (B, 36) float32 of light, surroundings and lens, in the order `render.Frames` reads them."""
+    """Numbers (B, 36) float32 of light, surroundings and lens, in the order `canvas.Frames` reads them."""
     return np.array([_frame_row(scene) for scene in stage.scenes], dtype=np.float32)
 
 

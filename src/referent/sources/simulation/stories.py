@@ -119,7 +119,7 @@ def _handover(rng: Rng, name: str, seed: int) -> Scene | None:
     if end is None:
         return None
     start, yaw = items[0].body.path.at(0.0)
-    path = layout.carry(start, end, yaw, height_m=0.16, times_s=(1.5, 1.0, 1.5, 1.0))
+    path = layout.carry(start, end, yaw, height_m=0.17, times_s=(1.5, 1.0, 1.5, 1.0))
     items[0] = layout.on_path(items[0], path)
     return looks.assemble(rng, name, seed, items, [motions.holding(rng, camera, items[0], path)], camera)
 
@@ -145,8 +145,8 @@ def _all_at_first(least: float) -> Callable[[Scene], bool]:
 
 
 def _first_is_hidden(scene: Scene) -> bool:
-    """All are seen at first, and the first object is hidden completely once in six seconds."""
-    return _all_at_first(0.9)(scene) and bool(look_around(scene, np.arange(0.0, 6.0, 0.1)).shares[:, 0].min() == 0.0)
+    """All are seen at first, and the first object is hidden completely on the arm's first way across."""
+    return _all_at_first(0.9)(scene) and bool(look_around(scene, np.arange(0.9, 2.8, 0.1)).shares[:, 0].min() == 0.0)
 
 
 def _first_stays(scene: Scene) -> bool:

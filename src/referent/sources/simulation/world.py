@@ -116,10 +116,11 @@ class CameraPath:
 def look(eye: Array, target: Array, *, roll: float = 0.0) -> Array:
     """world_from_camera (4, 4) of an optical frame at `eye` that sees `target` in its centre, world z up."""
     forward = (target - eye) / np.linalg.norm(target - eye)
-    right = np.cross(forward, [0.0, 0.0, 1.0])
-    right /= np.linalg.norm(right)
+    fx, fy, fz = forward
+    right = np.array([fy, -fx, 0.0]) / np.hypot(fx, fy)
+    down = np.array([-fz * right[1], fz * right[0], fx * right[1] - fy * right[0]])
     pose = np.eye(4)
-    pose[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
+    pose[:3, :3] = np.stack([right, down, forward], axis=1)
     pose[:3, 3] = eye
     return pose @ turn("z", roll)
 

@@ -1,0 +1,183 @@
+"""The renderer's truth agrees with closed forms, with itself, and from run to run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from referent.sources.simulation import looks
+from referent.sources.simulation.layout import on_path, rest_height
+from referent.sources.simulation.render import render
+from referent.sources.simulation.scenes import named_scene, sample_scene
+from referent.sources.simulation.simulate import render_clip, simulate
+from referent.sources.simulation.stage import set_stage
+from referent.sources.simulation.truth import SimulatedFrame
+from referent.sources.simulation.world import Scene, standstill
+from referent.types import Array, Intrinsics
+
+
+def a_scene_with(category: str, *, at_xy: tuple[float, float] = (0.0, 0.0), yaw: float = 0.4) -> Scene:
+    """One red object alone on a table seen by a camera at rest."""
+    scene = named_scene("occlusion")
+    item = looks.make_object(np.random.default_rng(3), 1, category=category, color="red", material="plain")
+    item = on_path(item, standstill(np.array([*at_xy, rest_height(item)]), yaw))
+    camera = replace(scene.camera, look_at_m=np.array([0.0, 0.0, rest_height(item)]))
+    return replace(scene, objects=(item,), occluders=(), camera=camera)
+
+
+def one_frame(scene: Scene, *, noise: bool = False, width: int = 160, height: int = 120) -> SimulatedFrame:
+    return next(simulate(scene, frames=1, width=width, height=height, noise=noise))
+
+
+def rays_in_object(shot: SimulatedFrame) -> tuple[Array, Array, Array]:
+    """Eye (3,), directions (N, 3) with unit optical depth, and depths (N,) of object 1's pixels, in its frame."""
+    rows, columns = np.nonzero(shot.truth.instance_ids == 1)
+    view: Intrinsics = shot.frame.intrinsics
+    camera = np.stack([(columns - view.cx) / view.fx, (rows - view.cy) / view.fy, np.ones(len(rows))], axis=1)
+    pose = shot.truth.objects[0].camera_from_object
+    return -pose[:3, :3].T @ pose[:3, 3], camera @ pose[:3, :3], shot.truth.depth_m[rows, columns]
+
+
+def test_depth_of_a_ball_is_the_closed_form() -> None:
+    shot = one_frame(a_scene_with("ball"))
+    eye, toward, depth = rays_in_object(shot)
+    radius = shot.truth.objects[0].size_m[0] / 2
+    a, b, c = (toward**2).sum(1), toward @ eye, eye @ eye - radius**2
+    expected = (-b - np.sqrt(np.maximum(b * b - a * c, 0.0))) / a
+    assert len(depth) > 200
+    inner = b * b - a * c > 1e-4  # not the last grazing rays
+    assert depth[inner] == pytest.approx(expected[inner], abs=2e-5)
+
+
+def test_depth_of_a_box_is_the_closed_form() -> None:
+    shot = one_frame(a_scene_with("box"))
+    eye, toward, depth = rays_in_object(shot)
+    half = shot.truth.objects[0].size_m / 2
+    entry = np.minimum((half - eye) / toward, (-half - eye) / toward).max(axis=1)
+    assert len(depth) > 200
+    assert depth == pytest.approx(entry, abs=2e-5)
+
+
+def test_depth_of_the_empty_table_is_the_plane() -> None:
+    shot = one_frame(a_scene_with("block"))
+    pose, view = shot.truth.world_from_camera, shot.frame.intrinsics
+    row, column = 110, 20
+    ray = pose[:3, :3] @ [(column - view.cx) / view.fx, (row - view.cy) / view.fy, 1.0]
+    assert shot.truth.instance_ids[row, column] == 0
+    assert shot.truth.depth_m[row, column] == pytest.approx(-pose[2, 3] / ray[2], abs=1e-5)
+
+
+@pytest.mark.parametrize("category", ["mug", "cup", "bottle", "can", "bowl", "plate", "banana"])
+def test_what_is_seen_of_an_object_lies_within_its_box_and_touches_it(category: str) -> None:
+    eye, toward, depth = rays_in_object(shot := one_frame(a_scene_with(category), width=320, height=240))
+    points = (eye + depth[:, None] * toward) / (shot.truth.objects[0].size_m / 2)
+    assert np.abs(points).max() < 1.01
+    assert points.max(axis=0).max() > 0.95
+
+
+def test_an_unhidden_objects_centre_projects_into_its_pixels() -> None:
+    for seed in range(8):
+        shot = one_frame(sample_scene(seed, "still"))
+        for item in shot.truth.objects:
+            if item.category in ("box", "block", "ball", "can") and item.visible_px == item.amodal_px > 0:
+                x, y, z = item.camera_from_object[:3, 3]
+                view = shot.frame.intrinsics
+                column, row = round(view.fx * x / z + view.cx), round(view.fy * y / z + view.cy)
+                if item.in_view_fraction == 1.0:
+                    assert shot.truth.instance_ids[row, column] == item.instance_id
+
+
+def test_counts_boxes_and_fractions_follow_from_the_ids() -> None:
+    for scene in (sample_scene(4, "clip"), named_scene("clutter")):
+        shot = one_frame(scene)
+        for item in shot.truth.objects:
+            mask = shot.truth.instance_ids == item.instance_id
+            assert item.visible_px == mask.sum() <= item.amodal_px
+            assert 0.0 <= item.in_view_fraction <= 1.0
+            if item.box_xyxy is not None:
+                x1, y1, x2, y2 = item.box_xyxy.astype(int)
+                assert mask[y1:y2, x1:x2].sum() == mask.sum()
+                assert mask[y1].any()
+                assert mask[:, x2 - 1].any()
+
+
+def test_a_picture_cut_in_half_keeps_half_of_a_ball() -> None:
+    scene = a_scene_with("ball")
+    right = scene.camera.world_from_camera(0.0)[:3, 0]
+    edge = 0.5 / scene.camera.focal_ratio * scene.camera.distance_m
+    shot = one_frame(a_scene_with("ball", at_xy=(right[0] * edge, right[1] * edge)))
+    assert shot.truth.objects[0].in_view_fraction == pytest.approx(0.5, abs=0.06)
+
+
+def test_an_object_out_of_the_picture_is_absent_not_zero() -> None:
+    item = one_frame(a_scene_with("ball", at_xy=(9.0, 9.0))).truth.objects[0]
+    assert item.box_xyxy is None
+    assert item.visible_px == item.amodal_px == 0
+    assert item.in_view_fraction == 0.0
+
+
+def test_the_nearer_object_hides_the_farther_one() -> None:
+    scene = named_scene("occlusion", 2)
+    hidden = 0
+    for shot in simulate(scene, frames=30, fps=10, width=80, height=60):
+        mug = shot.truth.objects[0]
+        hidden += mug.visible_px == 0 < mug.amodal_px
+    assert hidden > 0
+
+
+def test_the_same_scene_gives_the_same_bits_twice() -> None:
+    one = list(simulate(sample_scene(3, "clip"), frames=3, width=96, height=72))
+    two = list(simulate(sample_scene(3, "clip"), frames=3, width=96, height=72))
+    for a, b in zip(one, two, strict=True):
+        assert np.array_equal(a.frame.rgb, b.frame.rgb)
+        assert a.frame.depth_m is not None
+        assert b.frame.depth_m is not None
+        assert np.array_equal(a.frame.depth_m, b.frame.depth_m, equal_nan=True)
+        assert np.array_equal(a.truth.instance_ids, b.truth.instance_ids)
+    assert not np.array_equal(one[0].frame.rgb, one[2].frame.rgb)
+
+
+def test_a_training_clip_shows_what_simulate_shows() -> None:
+    scene = sample_scene(9, "clip")
+    rgb, ids = render_clip(scene, frames=2, width=96, height=72, fps=5)
+    for index, shot in enumerate(simulate(scene, frames=2, width=96, height=72, fps=5)):
+        assert np.array_equal(rgb[index], shot.frame.rgb)
+        assert np.array_equal(ids[index], shot.truth.instance_ids)
+
+
+def test_many_pictures_in_one_call_equal_one_at_a_time() -> None:
+    shots = [(sample_scene(1, "clip"), [0.0, 0.5]), (sample_scene(2, "clip"), [0.2])]
+    together = render(set_stage(shots, width=64, height=48))
+    alone = [render(set_stage([(scene, [time])], width=64, height=48)) for scene, times in shots for time in times]
+    for index, picture in enumerate(alone):
+        assert (together.ids[index] != picture.ids[0]).float().mean() < 0.002
+        assert (together.rgb[index] - picture.rgb[0]).abs().mean() < 1e-3
+        count = picture.amodal_px.shape[1]
+        assert (together.amodal_px[index, 1:count] - picture.amodal_px[0, 1:]).abs().max() <= 2
+
+
+def test_sensor_depth_is_near_the_truth_with_holes_at_borders() -> None:
+    shot = one_frame(named_scene("tabletop"), noise=True, width=320, height=240)
+    assert shot.frame.depth_m is not None
+    known = np.isfinite(shot.frame.depth_m)
+    error = (shot.frame.depth_m - shot.truth.depth_m)[known & (shot.truth.depth_m < 1.2)]
+    assert 0.0003 < error.std() < 0.004
+    assert abs(error.mean()) < 0.0005
+    assert 0.002 < 1.0 - known.mean() < 0.2
+
+
+def test_stamps_follow_the_frame_rate() -> None:
+    stamps = [shot.frame.stamp_ns for shot in simulate(sample_scene(0, "still"), frames=4, fps=30, width=32, height=24)]
+    assert stamps == [1_000_000_000, 1_033_333_333, 1_066_666_667, 1_100_000_000]
+
+
+@pytest.mark.parametrize(("color", "channel"), [("red", 0), ("green", 1), ("blue", 2)])
+def test_colors_look_like_their_words(color: str, channel: int) -> None:
+    for seed in range(30):
+        shot = one_frame(sample_scene(seed, "still"), width=96, height=72)
+        for item in shot.truth.objects:
+            mask = shot.truth.instance_ids == item.instance_id
+            if item.color == color and item.material == "plain" and mask.sum() > 60:
+                assert np.median(shot.frame.rgb[mask], axis=0).argmax() == channel
