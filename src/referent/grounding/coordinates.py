@@ -11,7 +11,9 @@ SPACES = ("rel1000", "norm1", "pct100", "px_model")
 PAD_GREY = 114
 
 
-def pixels_per_unit(space: str, *, size: tuple[int, int], model_size: tuple[int, int] | None = None) -> tuple[float, float]:
+def pixels_per_unit(
+    space: str, *, size: tuple[int, int], model_size: tuple[int, int] | None = None
+) -> tuple[float, float]:
     """Factors (x, y) from a model's numbers to pixels of a picture of `size` (width, height).
 
     rel1000: thousandths of the picture (Qwen3-VL); norm1: 0..1; pct100: 0..100; px_model: pixels of the picture after

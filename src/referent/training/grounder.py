@@ -197,7 +197,8 @@ def _save_checkpoint(trainer: Trainer, path: Path) -> None:
 
 def _optimizers(model: Any, helpers: Helpers, rate: float) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the layers, AdamW for everything else."""
-    matrices, rest = [], []
+    matrices: list[Tensor] = []
+    rest: list[Tensor] = []
     for name, parameter in _named(model):
         wide = parameter.ndim == 2 and max(parameter.shape) < 768 and "embed" not in name
         (matrices if wide else rest).append(parameter)

@@ -44,7 +44,7 @@ def merged_order() -> Tensor:
 
 
 def patches_from_pictures(rgb: Tensor) -> Tensor:
-    """(B, H, W, 3) uint8 pictures of the model's size as (B, P, 3 * 16 * 16) normalised patches, as the processor does."""
+    """(B, H, W, 3) uint8 pictures of the model's size as (B, P, 3 * 16 * 16) normalised patches, as the processor."""
     count = rgb.shape[0]
     x = rgb.to(torch.float32).div_(127.5).sub_(1)
     x = x.reshape(count, CELLS[0], MERGE, PATCH, CELLS[1], MERGE, PATCH, 3)

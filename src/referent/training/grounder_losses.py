@@ -77,5 +77,10 @@ def dialogue_loss(
     with torch.no_grad():
         best = language.pointing[-1][watched].argmax(-1, keepdim=True)
         hit = goal.gather(1, best).gt(0.1).float().mean()
-    seen = {"told": float(told.detach()), "looking": float(looking.detach()), "hit": float(hit), "aux_box": float(distance.detach())}
+    seen = {
+        "told": float(told.detach()),
+        "looking": float(looking.detach()),
+        "hit": float(hit),
+        "aux_box": float(distance.detach()),
+    }
     return told + 0.4 * looking + 5 * distance, seen

@@ -25,7 +25,8 @@ PICTURE_WIDTH, PICTURE_HEIGHT = 256, 192  # 4:3; other shapes are padded to it
 PATCH, MERGE = 16, 2
 NUMBERS = 1001  # coordinates 0..1000 are one token each, with ids 0..1000
 SPECIALS = (
-    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>",
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
+    "<|video_pad|>",
 )  # fmt: skip
 BOX_OPEN, BOX_NEXT, BOX_CLOSE, ANSWER_CLOSE = '[{"bbox_2d": [', '"}, {"bbox_2d": [', '], "label": "', '"}]'
 FRAGMENTS = (BOX_OPEN, BOX_NEXT, BOX_CLOSE, ANSWER_CLOSE, ", ", "[]")
@@ -157,7 +158,7 @@ def save_bundle(model: Any, processor: PictureProcessor, folder: Path) -> None:
 
 
 def _name_the_full_processor(folder: Path) -> None:
-    """Name Qwen3VLProcessor as the class: AutoProcessor falls back to the bare tokenizer for a class it does not know."""
+    """Name Qwen3VLProcessor as the class: for one it does not know AutoProcessor returns the bare tokenizer."""
     for name in ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json"):
         path = folder / name
         if path.exists():

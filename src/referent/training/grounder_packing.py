@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,7 +14,7 @@ from referent.grounding.prompts import chat_messages
 from referent.sources.simulation.expressions import Expression, expressions_for
 from referent.sources.simulation.truth import FrameTruth, ObjectTruth
 from referent.sources.simulation.vocabulary import CATEGORIES, COLORS, MATERIALS
-from referent.sources.simulation.wording import OTHER_WORDS
+from referent.sources.simulation.wording import STRAY_WORDS
 from referent.training.grounder_forward import CELLS, GRID, merged_order
 from referent.training.grounder_model import BOX_NEXT, BOX_OPEN, MERGE, NUMBERS, PATCH, answer_text
 from referent.training.grounder_stills import Example
@@ -203,23 +202,14 @@ def _drawn(truth: FrameTruth, rng: np.random.Generator, mix: Mapping[str, float]
     return [made[i] for i in np.argsort(keys)[::-1]]
 
 
-_CONTENT = re.compile("|".join((*CATEGORIES, *COLORS, *MATERIALS, "left", "right", "behind", "front", "all", "every")))
-_STRAY_WORDS = [
-    word
-    for word in OTHER_WORDS
-    if not _CONTENT.fullmatch(word)
-    and word not in {"large", "small", "other", "no", "none", "not", "nothing", "without", "except", "next", "near", "nearest", "closest", "furthest",
-                     "above", "below", "beside", "between", "under", "top", "bottom", "middle", "center", "corner", "edge", "low", "upper", "lower", "both", "two", "three", "plain", "little", "fork", "spoon", "pot", "lot"}
-]  # fmt: skip
-
-
 def _with_stray_words(text: str, rng: np.random.Generator) -> str:
     """At times a word that means nothing here, or an unknown one, before or after the sentence."""
     if rng.random() > 0.12:
         return text
     letters = "abcdefghijklmnopqrstuvwxyz"
     known = rng.random() < 0.75
-    word = _STRAY_WORDS[rng.integers(len(_STRAY_WORDS))] if known else "".join(rng.choice(list(letters), rng.integers(3, 7)))
+    unknown = "".join(rng.choice(list(letters), rng.integers(3, 7)))
+    word = STRAY_WORDS[rng.integers(len(STRAY_WORDS))] if known else unknown
     return f"{word} {text}" if rng.random() < 0.5 else f"{text} {word}"
 
 

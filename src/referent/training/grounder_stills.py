@@ -1,6 +1,6 @@
 """Rendered pictures with their truth for training the grounder: a pool on disk that grows while training runs.
 
-    python -m referent.training.grounder_stills --output DIR --first-seed N --count N
+python -m referent.training.grounder_stills --output DIR --first-seed N --count N
 """
 
 from __future__ import annotations
@@ -132,7 +132,9 @@ def _cut(
     small_ids = cv2.resize(padded_ids, size, interpolation=cv2.INTER_NEAREST)
     area = scale_x * scale_y
     seen = tuple(_seen(thing, padded_ids, scale_x, scale_y, area) for thing in objects)
-    return Example(np.asarray(small_rgb), FrameTruth(np.asarray(small_ids), np.eye(4), np.zeros((0, 0), np.float32), seen))
+    return Example(
+        np.asarray(small_rgb), FrameTruth(np.asarray(small_ids), np.eye(4), np.zeros((0, 0), np.float32), seen)
+    )
 
 
 def _seen(thing: ObjectTruth, ids: Array, scale_x: float, scale_y: float, area: float) -> ObjectTruth:

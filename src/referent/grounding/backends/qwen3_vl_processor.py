@@ -10,7 +10,7 @@ from transformers import AutoImageProcessor, AutoTokenizer, Qwen3VLProcessor
 __all__ = ["PictureProcessor", "load_processor"]
 
 
-class PictureProcessor(Qwen3VLProcessor):  # type: ignore[misc]
+class PictureProcessor(Qwen3VLProcessor):
     """`Qwen3VLProcessor` without its video processor; reads and writes the same files."""
 
     def __init__(self, image_processor: Any, tokenizer: Any, chat_template: str | None = None, **kwargs: Any) -> None:

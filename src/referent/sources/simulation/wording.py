@@ -20,7 +20,8 @@ SENTENCES: tuple[str, ...] = (
     "search for {}", "pass me {}", "is there {}", "detect {}", "segment {}", "select {}", "pick up {} from the table",
     "find {} on the table", "get {} off the table", "take {} quickly", "find {} now", "carefully pick up {}",
     "please could you get {}", "help me find {}", "let us see {}", "focus on {}", "go to {}", "start with {}",
-    "please track {}", "please follow {}", "please take {}", "please look for {}", "please fetch {}", "please show me {}",
+    "please track {}", "please follow {}", "please take {}", "please look for {}", "please fetch {}",
+    "please show me {}",
 )  # fmt: skip
 
 HELD_OUT_SENTENCES: tuple[str, ...] = (
@@ -36,23 +37,38 @@ FILLERS: tuple[str, ...] = (
     "in the image", "you see", "in view",
 )  # fmt: skip
 
-# Words that are worth a token of their own though no sentence above uses them.
-OTHER_WORDS = """
-a able about after all also am an and any anything are as ask at away back be been before behind below beside best
-between big bit both bottom bring but by call camera can cannot catch center change check choose clear close closest come
-container cool corner could counter desk did do does don done door down drop each edge either empty end even every
-everything fast fetch few final fine finger fingers floor for forget fork from front full furthest gently getting go going
-good got gripper had half hand handle hands has have he hello help her here hidden him his hold hot how i if in inside
-instead into is it item items its keep kind kitchen know large last later leave left less let like line little long look
-looking lot low lower made make many may me mean middle might mine mind more most move much must my near nearby nearest
-need never new nice no nobody none not nothing object objects of off old on once one ones only onto open or other others
-our out outside over own part pay perhaps person piece pile place plain pointing position possible pot prefer present
-pretty put quick quiet ready really right room round safe said same say says second see seen set shall she shelf shiny
-should side sight since sir size small so some someone something soon spoon stack stand start stay still stop straight
-such sure table target tell than that the their them then these they thing things think third this those three through
-time to together too top toward towards try turn two under until up upper us use used user very visible wait wall want
-was way we were what when where which while who whole whose will wish with within without work would yes yet you your
-""".split()
+# Words worth a token of their own that no sentence above uses: those that say nothing about what is meant ...
+STRAY_WORDS: tuple[str, ...] = (
+    "a", "able", "about", "after", "also", "am", "an", "and", "any", "anything", "are", "as", "ask", "at", "away",
+    "back", "be", "been", "before", "best", "big", "bit", "bring", "but", "by", "call", "camera", "can", "cannot",
+    "catch", "change", "check", "choose", "clear", "close", "come", "container", "cool", "could", "counter", "desk",
+    "did", "do", "does", "don", "done", "door", "down", "drop", "each", "either", "empty", "end", "even",
+    "everything", "fast", "fetch", "few", "final", "fine", "finger", "fingers", "floor", "for", "forget", "from",
+    "full", "gently", "getting", "go", "going", "good", "got", "gripper", "had", "half", "hand", "handle", "hands",
+    "has", "have", "he", "hello", "help", "her", "here", "hidden", "him", "his", "hold", "hot", "how", "i", "if",
+    "in", "inside", "instead", "into", "is", "it", "item", "items", "its", "keep", "kind", "kitchen", "know",
+    "last", "later", "leave", "less", "let", "like", "line", "long", "look", "looking", "made", "make", "many",
+    "may", "me", "mean", "might", "mine", "mind", "more", "most", "move", "much", "must", "my", "nearby", "need",
+    "never", "new", "nice", "nobody", "object", "objects", "of", "off", "old", "on", "once", "one", "ones", "only",
+    "onto", "open", "or", "others", "our", "out", "outside", "over", "own", "part", "pay", "perhaps", "person",
+    "piece", "pile", "place", "pointing", "position", "possible", "prefer", "present", "pretty", "put", "quick",
+    "quiet", "ready", "really", "room", "round", "safe", "said", "same", "say", "says", "second", "see", "seen",
+    "set", "shall", "she", "shelf", "shiny", "should", "side", "sight", "since", "sir", "size", "so", "some",
+    "someone", "something", "soon", "stack", "stand", "start", "stay", "still", "stop", "straight", "such", "sure",
+    "table", "target", "tell", "than", "that", "the", "their", "them", "then", "these", "they", "thing", "things",
+    "think", "third", "this", "those", "through", "time", "to", "together", "too", "toward", "towards", "try",
+    "turn", "until", "up", "us", "use", "used", "user", "very", "visible", "wait", "wall", "want", "was", "way",
+    "we", "were", "what", "when", "where", "which", "while", "who", "whole", "whose", "will", "wish", "with",
+    "within", "work", "would", "yes", "yet", "you", "your",
+)  # fmt: skip
+
+# ... and those that do.
+TELLING_WORDS: tuple[str, ...] = (
+    "all", "behind", "below", "beside", "between", "both", "bottom", "center", "closest", "corner", "edge", "every",
+    "fork", "front", "furthest", "large", "left", "little", "lot", "low", "lower", "middle", "near", "nearest",
+    "no", "none", "not", "nothing", "other", "plain", "pot", "right", "small", "spoon", "three", "top", "two",
+    "under", "upper", "without",
+)  # fmt: skip
 
 _WORD = re.compile(r"[a-z]+")
 
@@ -71,4 +87,4 @@ def sentence(phrase: str, rng: np.random.Generator, *, held_out: bool = False) -
 def words_of_sentences() -> set[str]:
     """Every word this module can say or reserves."""
     texts = " ".join((*SENTENCES, *HELD_OUT_SENTENCES, *FILLERS)).lower()
-    return set(_WORD.findall(texts)) | set(OTHER_WORDS)
+    return set(_WORD.findall(texts)) | set(STRAY_WORDS) | set(TELLING_WORDS)

@@ -1,0 +1,189 @@
+"""A multimodal LLM behind an OpenAI-compatible server (vLLM, SGLang, Ollama, llama.cpp, hosted) as a grounder.
+
+The key is read from the environment variable the configuration names and appears in no message. Answers are bounded in
+size and time, and redirects are refused: they could carry the picture and the key to another host.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+
+from referent.config import GrounderConfig
+from referent.errors import ConfigError, GrounderUnavailable, UnreadableReply
+from referent.grounding.coordinates import PAD_GREY, pixels_per_unit
+from referent.grounding.prompts import Message, messages_from_request
+from referent.grounding.replies import Located, Token, locate, score_of_span, with_scores
+from referent.types import Array, Grounding, GroundingRequest
+
+PIXEL_SIDE_STEP = 224  # lcm(28, 32): a multiple of the patch sizes of Qwen2.5-VL and Qwen3-VL
+_SHOWN = 200  # characters of a server's complaint that are passed on
+
+
+class OpenAIGrounder:
+    """Asks a server's /chat/completions; `config.url` is the part before it."""
+
+    def __init__(self, config: GrounderConfig, transport: httpx.BaseTransport | None = None) -> None:
+        self._address = _address(config.url)
+        key = os.environ.get(config.api_key_env, "")
+        if not key.isascii() or not key.isprintable():
+            raise ConfigError(
+                f"grounder.api_key_env: the key in {config.api_key_env} holds characters no header may hold"
+            )
+        self._config = config
+        self._key = key
+        self._client = httpx.Client(
+            timeout=httpx.Timeout(config.timeout_s),
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            follow_redirects=False,
+            transport=transport,
+        )
+
+    def ground(self, request: GroundingRequest) -> Grounding:
+        """Where the request's expression is in its frame. Raises UnreadableReply or GrounderUnavailable."""
+        started = time.perf_counter()
+        rgb = request.frame.rgb
+        size = (rgb.shape[1], rgb.shape[0])
+        shown = _padded_to_steps(rgb) if self._config.coordinate_space == "px_model" else rgb
+        body = self._body(shown, messages_from_request(request))
+        text, tokens = _choice(self._post(body, started + self._config.timeout_s))
+        scale = pixels_per_unit(self._config.coordinate_space, size=(shown.shape[1], shown.shape[0]))
+        located = locate(text, scale=scale, size=size, max_items=self._config.max_items, label=request.expression)
+        return Grounding(
+            request=request,
+            items=with_scores(located.items, _scores(located, text, tokens)),
+            nothing_reason=located.nothing,
+            raw=text,
+            notes=located.notes,
+            latency_s=time.perf_counter() - started,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _body(self, rgb: Array, messages: Sequence[Message]) -> dict[str, Any]:
+        return {
+            "model": self._config.model,
+            "messages": [_with_picture(message, rgb) for message in messages],
+            "max_tokens": self._config.max_new_tokens,
+            "temperature": 0,
+            "logprobs": True,
+        }
+
+    def _post(self, body: Mapping[str, Any], deadline_s: float) -> bytes:
+        """The body of the server's answer. Raises GrounderUnavailable."""
+        address = self._address
+        try:
+            with self._client.stream("POST", address, json=body) as reply:
+                content = self._read(reply, deadline_s)
+        except httpx.TimeoutException as error:
+            raise GrounderUnavailable(f"{address} did not answer within {self._config.timeout_s:g} s") from error
+        except httpx.HTTPError as error:
+            raise GrounderUnavailable(f"{address} cannot be used ({type(error).__name__}: {error})") from error
+        if reply.is_redirect:
+            raise GrounderUnavailable(f"{address} redirects elsewhere; set grounder.url to the server's own address")
+        if reply.status_code != httpx.codes.OK:
+            said = " ".join(content.decode("utf-8", "replace").split())
+            said = (said.replace(self._key, "***") if self._key else said)[:_SHOWN]  # some servers quote a wrong key
+            raise GrounderUnavailable(f"{address} answered {reply.status_code}{_advice(reply.status_code)}: {said}")
+        return content
+
+    def _read(self, reply: httpx.Response, deadline_s: float) -> bytes:
+        """At most `max_reply_bytes`, until the deadline: a server that drips bytes must not hold the worker."""
+        content = bytearray()
+        for block in reply.iter_bytes():
+            content += block
+            if len(content) > self._config.max_reply_bytes:
+                raise GrounderUnavailable(f"the server's answer is longer than {self._config.max_reply_bytes} bytes")
+            if time.perf_counter() > deadline_s:
+                raise GrounderUnavailable(f"the server did not finish within {self._config.timeout_s:g} s")
+        return bytes(content)
+
+
+def data_uri(rgb: Array) -> str:
+    """(H, W, 3) uint8 as a PNG data URI: lossless, so that a server sees the frame itself."""
+    done, png = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not done:
+        raise GrounderUnavailable(f"a picture of shape {rgb.shape} cannot be written as PNG")
+    return "data:image/png;base64," + base64.b64encode(np.asarray(png).tobytes()).decode("ascii")
+
+
+def _with_picture(message: Message, rgb: Array) -> Message:
+    """The message as the API wants it: the picture as a data URI; text alone as a plain string."""
+    parts = message["content"]
+    if all(part["type"] == "text" for part in parts):
+        return {"role": message["role"], "content": "".join(part["text"] for part in parts)}
+    picture = {"type": "image_url", "image_url": {"url": data_uri(rgb)}}
+    return {"role": message["role"], "content": [picture if part["type"] == "image" else part for part in parts]}
+
+
+def _padded_to_steps(rgb: Array) -> Array:
+    """`rgb` with a border so that both sides are multiples of 224: the model's own resize then leaves it alone."""
+    height, width = rgb.shape[:2]
+    high, wide = (math.ceil(side / PIXEL_SIDE_STEP) * PIXEL_SIDE_STEP for side in (height, width))
+    border = (0, high - height, 0, wide - width)
+    return np.asarray(cv2.copyMakeBorder(rgb, *border, cv2.BORDER_CONSTANT, value=(PAD_GREY,) * 3))
+
+
+def _choice(content: bytes) -> tuple[str, list[Token]]:
+    """The answer's text and its tokens with probabilities, as far as given. Raises UnreadableReply."""
+    try:
+        choice = json.loads(content)["choices"][0]
+        text = choice["message"]["content"]
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
+        raise UnreadableReply(f"the server's answer is no chat completion: {content[:_SHOWN]!r}") from error
+    if not isinstance(text, str):
+        raise UnreadableReply(f"the server's answer holds no text: {content[:_SHOWN]!r}")
+    return text, _tokens(choice)
+
+
+def _tokens(choice: Mapping[str, Any]) -> list[Token]:
+    """Tokens and probabilities; empty when the server gives none or gives them otherwise."""
+    logprobs = choice.get("logprobs")
+    listed = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    tokens = []
+    for token in listed if isinstance(listed, list) else []:
+        if not isinstance(token, Mapping):
+            return []
+        text, logprob = token.get("token"), token.get("logprob")
+        if not isinstance(text, str) or not isinstance(logprob, int | float):
+            return []
+        tokens.append((text, math.exp(min(0.0, logprob))))
+    return tokens
+
+
+def _scores(located: Located, text: str, tokens: Sequence[Token]) -> list[float | None]:
+    """Mean probability of each region's number tokens; None where tokens and text do not agree."""
+    agree = "".join(token for token, _ in tokens).startswith(text)
+    return [score_of_span(tokens, *span) if agree else None for span in located.spans]
+
+
+def _address(url: str) -> str:
+    """Where to send questions. Raises ConfigError for what is no address."""
+    try:
+        parsed = httpx.URL(url.rstrip("/") + "/chat/completions")
+    except httpx.InvalidURL as error:
+        raise ConfigError(f"grounder.url: {url!r} is no address ({error})") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ConfigError(f"grounder.url: {url!r} is no http(s) address, such as http://localhost:8000/v1")
+    if parsed.userinfo:
+        raise ConfigError("grounder.url: holds a password; put it into the variable that grounder.api_key_env names")
+    return str(parsed)
+
+
+def _advice(status: int) -> str:
+    if status in (401, 403):
+        return " (is the key in the environment variable that grounder.api_key_env names?)"
+    if status == 404:
+        return " (do grounder.url and grounder.model fit the server?)"
+    return " (the server is busy)" if status == 429 else ""

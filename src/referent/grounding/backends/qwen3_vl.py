@@ -1,0 +1,141 @@
+"""Qwen3-VL on this machine as a grounder: any checkpoint of that architecture, the bundled tiny one by default."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from referent.config import GrounderConfig
+from referent.errors import ConfigError, GrounderUnavailable, WeightsMissing
+from referent.grounding.coordinates import padded_size, padded_to_aspect, pixels_per_unit
+from referent.grounding.prompts import Message, messages_from_request
+from referent.grounding.replies import Token, locate, score_of_span, with_scores
+from referent.types import Array, Grounding, GroundingRequest
+from referent.weights import ModelEntry, resolve
+
+KIND = "qwen3_vl"
+
+
+class Qwen3VLGrounder:
+    """Asks a local Qwen3-VL. One question at a time; the answer is greedy, so it is the same every time."""
+
+    def __init__(self, config: GrounderConfig) -> None:
+        entry = _resolved(config)
+        import torch
+
+        self._config = config
+        self._device = _device(config.device)
+        if config.threads and self._device == "cpu":
+            torch.set_num_threads(config.threads)
+        self._model, self._processor = load_model(entry.folder, self._device)
+        aspect = getattr(self._model.config, "picture_aspect", None)
+        self._aspect: float | None = None if aspect is None else float(aspect)
+
+    def ground(self, request: GroundingRequest) -> Grounding:
+        """Where the request's expression is in its frame. Raises UnreadableReply or GrounderUnavailable."""
+        started = time.perf_counter()
+        rgb = request.frame.rgb
+        size = (rgb.shape[1], rgb.shape[0])
+        shown = rgb if self._aspect is None else padded_to_aspect(rgb, self._aspect)
+        shown_size = size if self._aspect is None else padded_size(*size, self._aspect)
+        tokens = self._speak(shown, messages_from_request(request))
+        text = "".join(piece for piece, _ in tokens)
+        # This family writes thousandths of the picture, however its processor resizes it.
+        scale = pixels_per_unit("rel1000", size=shown_size)
+        located = locate(text, scale=scale, size=size, max_items=self._config.max_items, label=request.expression)
+        return Grounding(
+            request=request,
+            items=with_scores(located.items, [score_of_span(tokens, *span) for span in located.spans]),
+            nothing_reason=located.nothing,
+            raw=text,
+            notes=located.notes,
+            latency_s=time.perf_counter() - started,
+        )
+
+    def close(self) -> None:
+        """Free the model."""
+        self._model = None
+
+    def _speak(self, rgb: Array, messages: Sequence[Message]) -> list[Token]:
+        if self._model is None:
+            raise GrounderUnavailable("the grounder is closed")
+        try:
+            return speak(self._model, self._processor, rgb, messages, max_new_tokens=self._config.max_new_tokens)
+        except RuntimeError as error:  # torch reports memory and device faults so
+            raise GrounderUnavailable(f"{self._config.model} failed on {self._device}: {error}") from error
+
+
+def load_model(folder: Path, device: str) -> tuple[Any, Any]:
+    """Model and processor of a checkpoint folder, offline. On a CPU bfloat16 weights are computed in float32.
+
+    Raises WeightsMissing when the folder does not hold a Qwen3-VL checkpoint.
+    """
+    import torch
+    from transformers import Qwen3VLForConditionalGeneration
+
+    from referent.grounding.backends.qwen3_vl_processor import load_processor
+
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    try:
+        model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=dtype, local_files_only=True)
+        processor = load_processor(folder)
+    except (OSError, ValueError, KeyError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsMissing(f"{folder} does not hold a whole Qwen3-VL checkpoint ({reason})") from error
+    return model.to(device).eval(), processor
+
+
+def speak(model: Any, processor: Any, rgb: Array, messages: Sequence[Message], *, max_new_tokens: int) -> list[Token]:
+    """The model's greedy answer about one picture (H, W, 3) uint8, token by token with probabilities."""
+    import torch
+    from PIL import Image
+
+    text = processor.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+    # The processor also gives mm_token_type_ids; without them generate() silently uses wrong positions.
+    inputs = processor(images=[Image.fromarray(rgb)], text=[text], return_tensors="pt").to(model.device)
+    with torch.inference_mode():
+        output = model.generate(
+            **inputs,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            return_dict_in_generate=True,
+            output_logits=True,
+        )
+    ids = output.sequences[0, inputs["input_ids"].shape[1] :].tolist()
+    chosen = [float(row[0].float().softmax(-1)[i]) for row, i in zip(output.logits, ids, strict=True)]
+    tokenizer = processor.tokenizer
+    kept = [(i, p) for i, p in zip(ids, chosen, strict=True) if i not in tokenizer.all_special_ids]
+    pieces = _pieces(tokenizer, [i for i, _ in kept])
+    return list(zip(pieces, (p for _, p in kept), strict=True))
+
+
+def _pieces(tokenizer: Any, ids: Sequence[int]) -> list[str]:
+    """The text each token adds. Together they are the decoded whole, also where a character spans tokens."""
+    pieces, before = [], ""
+    for count in range(1, len(ids) + 1):
+        text = tokenizer.decode(ids[:count], clean_up_tokenization_spaces=False).rstrip("\ufffd")
+        pieces.append(text[len(before) :] if text.startswith(before) else "")
+        before = text if text.startswith(before) else before
+    return pieces
+
+
+def _resolved(config: GrounderConfig) -> ModelEntry:
+    entry = resolve(config.model)
+    if entry.kind != KIND:
+        raise ConfigError(
+            f"grounder.model: {config.model!r} is a {entry.kind} model, the qwen3_vl backend needs one of {KIND}"
+        )
+    return entry
+
+
+def _device(wanted: str) -> str:
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("grounder.device: 'cuda' is set, but torch finds no GPU; use auto or cpu")
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wanted
