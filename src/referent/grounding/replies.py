@@ -131,7 +131,8 @@ def score_of_span(tokens: Sequence[Token], start: int, end: int) -> float | None
     """Mean probability of the tokens that hold digits of the reply's `start:end`; None when there are none."""
     at, found = 0, []
     for text, probability in tokens:
-        if at < end and at + len(text) > start and any(c.isdigit() for c in text):
+        shared = text[max(0, start - at) : max(0, end - at)]
+        if any(c.isdigit() for c in shared):
             found.append(probability)
         at += len(text)
     return sum(found) / len(found) if found else None

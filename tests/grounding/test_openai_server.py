@@ -1,0 +1,242 @@
+"""The server backend against a real HTTP server on this machine that behaves well, badly and not at all."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from referent.config import GrounderConfig
+from referent.errors import ConfigError, GrounderUnavailable, UnreadableReply
+from referent.grounding import backends
+from referent.grounding.backends.openai_server import OpenAIGrounder
+from referent.types import GroundingRequest, Intrinsics, RegroundReason, RgbdFrame, Target, Turn
+
+ANSWER = '[{"bbox_2d": [500, 500, 750, 750], "label": "red mug"}]'
+KEY = "sk-very-secret"
+
+
+class Server:
+    """An OpenAI-compatible server with one scripted behaviour; keeps what it was asked."""
+
+    def __init__(self, behave: Callable[[BaseHTTPRequestHandler], None]) -> None:
+        self.questions: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                server.questions.append(json.loads(body))
+                server.headers.append(dict(self.headers))
+                behave(self)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing on the test's terminal."""
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
+
+    def stop(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def start(behave: Callable[[BaseHTTPRequestHandler], None]) -> Server:
+        servers.append(Server(behave))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def sends(body: bytes, status: int = 200, **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
+    def behave(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return behave
+
+
+def says(text: str | None, logprobs: object = None) -> Callable[[BaseHTTPRequestHandler], None]:
+    choice = {"message": {"role": "assistant", "content": text}, "logprobs": logprobs}
+    return sends(json.dumps({"choices": [choice]}).encode())
+
+
+def a_grounder(server: Server, **changes: Any) -> OpenAIGrounder:
+    config = replace(
+        GrounderConfig(backend="openai_server", model="some-vlm", url=server.url, timeout_s=5.0), **changes
+    )
+    grounder = backends.create(config)
+    assert isinstance(grounder, OpenAIGrounder)
+    return grounder
+
+
+def a_request(width: int = 64, height: int = 48, history: tuple[Turn, ...] = ()) -> GroundingRequest:
+    rgb = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
+    frame = RgbdFrame(1, "camera", rgb, None, Intrinsics(width, height, 60.0, 60.0, width / 2, height / 2))
+    return GroundingRequest((Target("1", "pick up the red mug"),), frame, RegroundReason.NEW, history)
+
+
+def picture_of(question: dict[str, Any]) -> np.ndarray:
+    parts = [part for message in question["messages"] for part in message["content"] if isinstance(part, dict)]
+    url = next(part["image_url"]["url"] for part in parts if part["type"] == "image_url")
+    data = np.frombuffer(base64.b64decode(url.removeprefix("data:image/png;base64,")), np.uint8)
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1]
+
+
+def test_an_answer_becomes_boxes_and_the_server_saw_the_frame_itself(serve: Callable[..., Server]) -> None:
+    server = serve(says(ANSWER))
+    request = a_request()
+    grounding = a_grounder(server).ground(request)
+    np.testing.assert_allclose(grounding.items[0].box_xyxy, [32, 24, 48, 36])
+    assert (grounding.items[0].label, grounding.items[0].score, grounding.raw) == ("red mug", None, ANSWER)
+    np.testing.assert_array_equal(picture_of(server.questions[0]), request.frame.rgb)
+    assert 'description "pick up the red mug"' in json.dumps(server.questions[0]).replace('\\"', '"')
+    assert server.questions[0]["model"] == "some-vlm"
+
+
+def test_nothing_is_an_answer(serve: Callable[..., Server]) -> None:
+    grounding = a_grounder(serve(says("[]"))).ground(a_request())
+    assert (grounding.items, bool(grounding.nothing_reason)) == ((), True)
+
+
+def test_earlier_turns_are_sent_as_text_with_one_picture(serve: Callable[..., Server]) -> None:
+    server = serve(says("[]"))
+    a_grounder(server).ground(a_request(history=(Turn("the mug", ANSWER),)))
+    roles = [message["role"] for message in server.questions[0]["messages"]]
+    assert roles == ["system", "user", "assistant", "user"]
+    assert json.dumps(server.questions[0]).count("image_url") == 2  # the part's type and its field: one picture
+
+
+def test_probabilities_of_coordinate_tokens_become_the_score(serve: Callable[..., Server]) -> None:
+    pieces = ['[{"bbox_2d": [', "500", ", ", "500", ", ", "750", ", ", "750", '], "label": "red mug"}]']
+    sure = [0.0, np.log(0.9), 0.0, np.log(0.7), 0.0, np.log(0.5), 0.0, np.log(0.9), 0.0]
+    content = [{"token": piece, "logprob": float(p)} for piece, p in zip(pieces, sure, strict=True)]
+    grounding = a_grounder(serve(says(ANSWER, {"content": content}))).ground(a_request())
+    assert grounding.items[0].score == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("logprobs", [{"content": None}, {"content": [{"token": 3}]}, [], {"content": ["x"]}])
+def test_odd_probabilities_are_no_fault(serve: Callable[..., Server], logprobs: object) -> None:
+    assert a_grounder(serve(says(ANSWER, logprobs))).ground(a_request()).items[0].score is None
+
+
+def test_pixels_of_the_models_picture_are_true_because_the_frame_is_padded(serve: Callable[..., Server]) -> None:
+    server = serve(says("[10, 20, 30, 40]"))
+    grounding = a_grounder(server, coordinate_space="px_model").ground(a_request())
+    np.testing.assert_allclose(grounding.items[0].box_xyxy, [10, 20, 30, 40])
+    assert picture_of(server.questions[0]).shape == (224, 224, 3)
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503])
+def test_a_refusal_is_unavailability_and_names_the_status(serve: Callable[..., Server], status: int) -> None:
+    with pytest.raises(GrounderUnavailable, match=str(status)):
+        a_grounder(serve(sends(b"no", status))).ground(a_request())
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>busy</html>", b'{"choices": []}', b'{"choices": [{"message": {', b"\xff\xfe", b"[" * 100_000])  # fmt: skip
+def test_garbage_is_an_unreadable_reply(serve: Callable[..., Server], body: bytes) -> None:
+    with pytest.raises(UnreadableReply):
+        a_grounder(serve(sends(body))).ground(a_request())
+
+
+@pytest.mark.parametrize("text", ["", "Of course!", None])
+def test_words_without_an_answer_are_unreadable(serve: Callable[..., Server], text: str | None) -> None:
+    with pytest.raises(UnreadableReply):
+        a_grounder(serve(says(text))).ground(a_request())
+
+
+def test_a_body_that_stops_halfway_is_unavailability(serve: Callable[..., Server]) -> None:
+    def behave(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        handler.wfile.write(b'{"choices": [')
+        handler.close_connection = True
+
+    with pytest.raises(GrounderUnavailable):
+        a_grounder(serve(behave)).ground(a_request())
+
+
+def test_a_silent_server_and_a_dripping_one_end_at_the_timeout(serve: Callable[..., Server]) -> None:
+    def silent(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(1.0)
+
+    def dripping(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        for _ in range(40):
+            try:
+                handler.wfile.write(b" ")
+            except OSError:  # the client hung up, as it should
+                return
+            time.sleep(0.05)
+
+    for behave in (silent, dripping):
+        started = time.perf_counter()
+        with pytest.raises(GrounderUnavailable, match=r"0\.3 s"):
+            a_grounder(serve(behave), timeout_s=0.3).ground(a_request())
+        assert time.perf_counter() - started < 0.9
+
+
+def test_too_long_an_answer_is_refused(serve: Callable[..., Server]) -> None:
+    with pytest.raises(GrounderUnavailable, match="longer than 2000"):
+        a_grounder(serve(says("x" * 5000)), max_reply_bytes=2000).ground(a_request())
+
+
+def test_a_redirect_is_not_followed(serve: Callable[..., Server]) -> None:
+    other = serve(says(ANSWER))
+    server = serve(sends(b"", 307, Location=other.url + "/chat/completions"))
+    with pytest.raises(GrounderUnavailable, match="redirect"):
+        a_grounder(server).ground(a_request())
+    assert other.questions == []
+
+
+def test_nobody_there_is_unavailability(serve: Callable[..., Server]) -> None:
+    server = serve(says(ANSWER))
+    server.stop()
+    with pytest.raises(GrounderUnavailable, match=r"127\.0\.0\.1"):
+        a_grounder(server).ground(a_request())
+
+
+def test_the_key_comes_from_the_environment_and_is_never_repeated(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFERENT_API_KEY", KEY)
+    server = serve(sends(f"wrong key {KEY}".encode(), 401))
+    with pytest.raises(GrounderUnavailable) as refused:
+        a_grounder(server).ground(a_request())
+    assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
+    assert KEY not in str(refused.value)
+    monkeypatch.setenv("REFERENT_API_KEY", KEY + "\n")
+    with pytest.raises(ConfigError) as odd:
+        a_grounder(server)
+    assert KEY not in str(odd.value)
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://host/v1", "http://", "http://user:secret@host/v1"])
+def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"grounder\.url") as refused:
+        backends.create(GrounderConfig(backend="openai_server", url=url))
+    assert "secret" not in str(refused.value)
