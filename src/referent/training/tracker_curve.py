@@ -79,5 +79,5 @@ def plot(lines: list[dict[str, Any]]) -> Image.Image:
         points = [place(line["minutes"], line[name]) for line in lines]
         draw.line(points, fill=color, width=2)
         draw.text((left + 8 + 70 * number, 6), f"frame {name[1:]}", fill=color)
-    draw.text((right - 175, bottom + 18), "minutes; held-out mean IoU", fill="black")
+    draw.text((left + 300, 6), "held-out mean IoU over minutes", fill="black")
     return picture
