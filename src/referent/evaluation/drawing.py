@@ -13,17 +13,19 @@ from referent.evaluation.lines import Line, mask_from_rle
 from referent.geometry.poses import rotation_from_quaternion
 from referent.types import Array, Intrinsics
 
-# Distinguishable with color-blind eyes and against each other on photographs; the report's plots use the same.
+# Told apart by color-blind eyes too, readable as lines on white, and starting with what everyday things rarely are; the
+# report's plots use the same.
 PALETTE: tuple[tuple[int, int, int], ...] = (
-    (0, 114, 178),
+    (0, 142, 158),
     (213, 94, 0),
-    (0, 158, 115),
-    (204, 84, 152),
-    (150, 110, 0),
-    (86, 150, 233),
-    (110, 64, 170),
-    (180, 30, 50),
+    (123, 63, 190),
+    (214, 51, 132),
+    (64, 130, 40),
+    (0, 100, 200),
+    (150, 100, 0),
+    (110, 118, 130),
 )
+TINT = 0.25
 STATE_COLORS = {
     "searching": "#9aa5b1",
     "tracking": "#2f9e63",
@@ -45,6 +47,11 @@ def color_of(object_id: str) -> tuple[int, int, int]:
 def hex_color(rgb: Sequence[int]) -> str:
     """(r, g, b) as #rrggbb."""
     return "#{:02x}{:02x}{:02x}".format(*rgb)
+
+
+def darker(rgb: Sequence[int]) -> tuple[int, int, int]:
+    """The shade of a track's color that stands for its truth."""
+    return rgb[0] * 45 // 100, rgb[1] * 45 // 100, rgb[2] * 45 // 100
 
 
 def draw_overlay(
@@ -71,7 +78,7 @@ def _draw_mask(picture: Array, item: Line) -> None:
     if mask.shape != picture.shape[:2]:
         raise ValueError(f"object {item['id']}: mask of {mask.shape} on a picture of {picture.shape[:2]}")
     color = np.asarray(color_of(item["id"]), np.float32)
-    picture[mask] = (0.62 * picture[mask] + 0.38 * color).astype(np.uint8)
+    picture[mask] = ((1 - TINT) * picture[mask] + TINT * color).astype(np.uint8)
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, contours, -1, (255, 255, 255), 4, cv2.LINE_AA)
     cv2.drawContours(picture, contours, -1, color_of(item["id"]), 2, cv2.LINE_AA)
@@ -105,7 +112,7 @@ def _corners_m(pose: Line) -> Array:
 
 
 def _two_tone_line(picture: Array, start: Sequence[int], end: Sequence[int], color: Sequence[int]) -> None:
-    cv2.line(picture, start, end, (255, 255, 255), 3, cv2.LINE_AA)
+    cv2.line(picture, start, end, (255, 255, 255), 2, cv2.LINE_AA)
     cv2.line(picture, start, end, tuple(color), 1, cv2.LINE_AA)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from referent.evaluation.drawing import STATE_COLORS, color_of, hex_color
+from referent.evaluation.drawing import STATE_COLORS, color_of, darker, hex_color
 from referent.evaluation.lines import Line
 from referent.evaluation.matching import ObjectEvaluation, true_position_m
 
@@ -18,8 +18,14 @@ Figure = Any  # plotly.graph_objects.Figure; plotly is imported only when a repo
 INK, MUTED, GRID = "#1f2933", "#5b6875", "#e6eaee"
 ROWS = ("state", "score", "x", "y", "z", "latency")
 HEIGHTS = (0.10, 0.22, 0.16, 0.16, 0.16, 0.20)
-TITLES = ("State", "Score and overlap", "Position x", "Position y", "Position z", "Latency")
-UNITS = ("", "0 to 1", "m", "m", "m", "ms")
+TITLES = (
+    "State",
+    "Mask score, and overlap (IoU) with the truth",
+    "Position x (m)",
+    "Position y (m)",
+    "Position z (m)",
+    "Time per frame (ms)",
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ def run_figure(run: Run) -> Figure:
         _add_position(figure, run, object_id, items)
     _add_groundings(figure, run)
     _add_latency(figure, run)
-    _style(figure, states=len(run.object_ids()))
+    _style(figure, states=len(run.object_ids()), end_s=run.time_s(run.lines[-1]["stamp_ns"]))
     return figure
 
 
@@ -88,9 +94,7 @@ def _add_states(figure: Figure, run: Run, object_id: str, items: Sequence[Line |
             orientation="h",
             marker={"color": STATE_COLORS[state], "line": {"width": 0}},
             name=state,
-            legend="legend2",
-            legendgroup=state,
-            showlegend=not any(trace.name == state for trace in figure.data),
+            meta=object_id,
             hovertemplate=f"{_name(object_id, items)}<br>{state} from %{{base:.2f}} s for %{{x:.2f}} s<extra></extra>",
             **_row("state"),
         )
@@ -114,6 +118,7 @@ def _add_scores(figure: Figure, run: Run, object_id: str, items: Sequence[Line |
         mode="lines",
         line={"color": color, "width": 2},
         name=f"{name}: mask score",
+        meta=object_id,
         hovertemplate="mask score %{y:.3f}<extra></extra>",
         **_row("score"),
     )
@@ -123,8 +128,9 @@ def _add_scores(figure: Figure, run: Run, object_id: str, items: Sequence[Line |
             x=[run.time_s(frame.stamp_ns) for frame in frames],
             y=[round(frame.j, 4) if frame.visible or frame.answered else None for frame in frames],
             mode="lines",
-            line={"color": INK, "width": 1.5, "dash": "dot"},
+            line={"color": hex_color(darker(color_of(object_id))), "width": 1.8, "dash": "dot"},
             name=f"{name}: overlap (IoU) with the truth",
+            meta=object_id,
             hovertemplate="IoU with the truth %{y:.3f}<extra></extra>",
             **_row("score"),
         )
@@ -137,8 +143,14 @@ def _add_position(figure: Figure, run: Run, object_id: str, items: Sequence[Line
     for axis, letter in enumerate("xyz"):
         value_m = [item["pose"]["position_m"][axis] if item and item["pose"] else None for item in items]
         sigma_m = [item["pose"]["covariance"][7 * axis] ** 0.5 if item and item["pose"] else 0.0 for item in items]
-        first = letter == "x"
-        _add_band(figure, times_s, value_m, sigma_m, color=color, row=letter, name=name, in_legend=first)
+        band = _band(times_s, value_m, sigma_m)
+        figure.add_scatter(
+            **band,
+            fillcolor="rgba({},{},{},0.22)".format(*color),
+            name=f"{name}: ± sigma",
+            meta=object_id,
+            **_row(letter),
+        )
         figure.add_scatter(
             x=times_s,
             y=value_m,
@@ -146,8 +158,7 @@ def _add_position(figure: Figure, run: Run, object_id: str, items: Sequence[Line
             mode="lines",
             line={"color": hex_color(color), "width": 2},
             name=f"{name}: position",
-            legendgroup=f"position {object_id}",
-            showlegend=first,
+            meta=object_id,
             hovertemplate=letter + " %{y:.4f} m ± %{customdata:.1f} mm<extra></extra>",
             **_row(letter),
         )
@@ -156,46 +167,24 @@ def _add_position(figure: Figure, run: Run, object_id: str, items: Sequence[Line
                 x=[run.time_s(stamp_ns) for stamp_ns in truth_m],
                 y=[round(float(position[axis]), 5) for position in truth_m.values()],
                 mode="lines",
-                line={"color": INK, "width": 1.5, "dash": "dot"},
+                line={"color": hex_color(darker(color)), "width": 1.8, "dash": "dot"},
                 name=f"{name}: true position",
-                legendgroup=f"true position {object_id}",
-                showlegend=first,
+                meta=object_id,
                 hovertemplate="true " + letter + " %{y:.4f} m<extra></extra>",
                 **_row(letter),
             )
 
 
-def _add_band(
-    figure: Figure,
-    times_s: Sequence[float],
-    value_m: Sequence[float | None],
-    sigma_m: Sequence[float],
-    *,
-    color: tuple[int, int, int],
-    row: str,
-    name: str,
-    in_legend: bool,
-) -> None:
+def _band(times_s: Sequence[float], value_m: Sequence[float | None], sigma_m: Sequence[float]) -> dict[str, Any]:
+    """A filled outline value ± sigma, with a gap wherever the value is not known."""
     x: list[float | None] = []
     y: list[float | None] = []
     for start, stop in _known_ranges(value_m):
         there, back = list(range(start, stop)), list(range(stop - 1, start - 1, -1))
         x += [times_s[i] for i in there + back] + [None]
-        y += [round(value_m[i] + sigma_m[i], 6) for i in there]  # type: ignore[operator]
-        y += [round(value_m[i] - sigma_m[i], 6) for i in back] + [None]  # type: ignore[operator]
-    figure.add_scatter(
-        x=x,
-        y=y,
-        mode="lines",
-        line={"width": 0},
-        fill="toself",
-        fillcolor=f"rgba({color[0]},{color[1]},{color[2]},0.22)",
-        hoverinfo="skip",
-        name=f"{name}: ± one sigma",
-        legendgroup=f"sigma {name}",
-        showlegend=in_legend and bool(x),
-        **_row(row),
-    )
+        y += [round((value_m[i] or 0.0) + sigma_m[i], 6) for i in there]
+        y += [round((value_m[i] or 0.0) - sigma_m[i], 6) for i in back] + [None]
+    return {"x": x, "y": y, "mode": "lines", "line": {"width": 0}, "fill": "toself", "hoverinfo": "skip"}
 
 
 def _known_ranges(values: Sequence[float | None]) -> Iterator[tuple[int, int]]:
@@ -259,27 +248,26 @@ def _add_latency(figure: Figure, run: Run) -> None:
         )
 
 
-def _style(figure: Figure, *, states: int) -> None:
-    font = {"family": "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif", "size": 13, "color": INK}
+def _style(figure: Figure, *, states: int, end_s: float) -> None:
+    """Calm looks. The legend is the page's, so that it wraps on a narrow screen."""
+    family = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
     figure.update_layout(
-        height=1120 + 22 * states,
-        margin={"l": 62, "r": 16, "t": 92, "b": 46},
-        font=font,
+        height=1060 + 24 * states,
+        margin={"l": 48, "r": 12, "t": 34, "b": 46},
+        font={"family": family, "size": 12, "color": INK},
         paper_bgcolor="white",
         plot_bgcolor="white",
         barmode="overlay",
         bargap=0.25,
         hovermode="closest",
-        legend={"orientation": "h", "x": 0, "y": -0.05, "yanchor": "top", "font": {"size": 12}},
-        legend2={"orientation": "h", "x": 0, "y": 1.035, "yanchor": "bottom", "font": {"size": 12}},
+        showlegend=False,
     )
     figure.update_xaxes(gridcolor=GRID, zeroline=False, showline=True, linecolor=GRID, ticks="")
-    figure.update_yaxes(gridcolor=GRID, zeroline=False, automargin=True)
-    for name, unit in zip(ROWS, UNITS, strict=True):
-        figure.update_yaxes(title={"text": unit, "font": {"size": 12, "color": MUTED}}, **_row(name))
+    figure.update_xaxes(range=[-0.015 * end_s, 1.015 * end_s + 1e-3])
+    figure.update_yaxes(gridcolor=GRID, zeroline=False, fixedrange=True)
     figure.update_yaxes(type="category", showgrid=False, autorange="reversed", **_row("state"))
     figure.update_yaxes(range=[-0.03, 1.05], **_row("score"))
     figure.update_yaxes(rangemode="tozero", **_row("latency"))
-    figure.update_xaxes(title={"text": "time since the first frame (s)"}, **_row("latency"))
+    figure.update_xaxes(title={"text": "seconds since the first frame"}, **_row("latency"))
     for title in figure.layout.annotations[: len(ROWS)]:
-        title.update(x=0, xanchor="left", font={"size": 13, "color": INK}, yshift=2)
+        title.update(x=0, xanchor="left", font={"size": 13, "color": INK}, yshift=3)

