@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -179,7 +179,8 @@ def flatten(config: Config) -> Iterator[Setting]:
     for group in fields(config):
         section = getattr(config, group.name)
         for item in fields(section):
-            yield Setting(f"{group.name}.{item.name}", getattr(section, item.name), item.default, item.metadata["info"])
+            name, default, info = f"{group.name}.{item.name}", cast(Value, item.default), item.metadata["info"]
+            yield Setting(name, getattr(section, item.name), default, info)
 
 
 def override(config: Config, changes: Mapping[str, object]) -> Config:
@@ -193,11 +194,8 @@ def override(config: Config, changes: Mapping[str, object]) -> Config:
             value = float(value)
         group, key = name.split(".", 1)
         by_group.setdefault(group, {})[key] = value
-    sections = {
-        group: replace(getattr(config, group), **values)  # type: ignore[arg-type]
-        for group, values in by_group.items()
-    }
-    return replace(config, **sections)  # type: ignore[arg-type]
+    sections = {group: replace(getattr(config, group), **values) for group, values in by_group.items()}
+    return replace(config, **sections)
 
 
 def load_config(path: Path | str | None = None, changes: Mapping[str, object] | None = None) -> Config:

@@ -134,12 +134,12 @@ class LivePipeline:
         try:
             while (frame := self._frames.take()) is not None:
                 self._take_commands(pipeline)
-                self._wait_for_transform(frame)
                 self._guarded(lambda frame=frame: self._process(pipeline, frame))  # type: ignore[misc]
         finally:
             pipeline.close()
 
     def _process(self, pipeline: Pipeline, frame: RgbdFrame) -> None:
+        self._wait_for_transform(frame)
         result = pipeline.process(frame)
         self._counts["processed"] += 1
         self._on_result(frame, result)

@@ -7,13 +7,24 @@ import signal
 import time
 from functools import partial
 
+import numpy as np
 import pytest
 from doubles import ColorGrounder, SlowGrounder
 from painted import painted
 
 from referent.errors import WeightsMissing
 from referent.grounding.workers import NoWorker, ProcessWorker, ReplayWorker, ThreadWorker
-from referent.types import Grounder, Grounding, GroundingFailure, GroundingRequest, RegroundReason, Target, Worker
+from referent.types import (
+    Grounder,
+    Grounding,
+    GroundingFailure,
+    GroundingRequest,
+    Intrinsics,
+    RegroundReason,
+    RgbdFrame,
+    Target,
+    Worker,
+)
 
 RED = (10, 10, 20, 20)
 
@@ -29,6 +40,18 @@ def wait_for(worker: Worker, *, limit_s: float = 60.0) -> Grounding | GroundingF
             return answer
         time.sleep(0.01)
     raise AssertionError(f"no answer within {limit_s} s")
+
+
+def a_large_request() -> GroundingRequest:
+    """A picture larger than any pipe's buffer."""
+    camera = Intrinsics(640, 480, 600.0, 600.0, 320.0, 240.0)
+    frame = RgbdFrame(1, "camera", np.zeros((480, 640, 3), np.uint8), None, camera)
+    return GroundingRequest((Target("1", "the red block"),), frame, RegroundReason.NEW)
+
+
+def slow_to_load() -> Grounder:
+    time.sleep(2.0)
+    return SlowGrounder(delay_s=0.0)
 
 
 def broken_grounder() -> Grounder:
@@ -113,6 +136,18 @@ def test_a_killed_grounder_process_is_reported_and_started_again() -> None:
         while worker.busy:  # the pause before it is started again
             time.sleep(0.02)
         worker.submit(a_request())
+        assert isinstance(wait_for(worker), Grounding)
+    finally:
+        worker.close()
+
+
+def test_asking_a_grounder_that_still_loads_never_holds_up_the_frame() -> None:
+    worker = ProcessWorker(slow_to_load, timeout_s=20)
+    try:
+        started = time.monotonic()
+        worker.submit(a_large_request())
+        assert worker.poll(0) is None
+        assert time.monotonic() - started < 0.3
         assert isinstance(wait_for(worker), Grounding)
     finally:
         worker.close()

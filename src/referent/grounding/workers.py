@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import queue
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ Answer = Grounding | GroundingFailure
 START_TIMEOUT_S = 120.0
 RESTART_PAUSE_S = 1.0
 MAX_RESTART_PAUSE_S = 30.0
+KILL_TIMEOUT_S = 1.0
 
 
 def answer_of(grounder: Grounder, request: GroundingRequest) -> Answer:
@@ -143,7 +145,8 @@ class ProcessWorker:
     """Runs a local model in a process of its own, so that generating never slows the tracker.
 
     The process is started at once and loads the model while frames already flow. When it dies it is started again
-    with back-off, and the question it had is answered by a GroundingFailure. Pictures travel without depth.
+    with back-off, and the question it had is answered by a GroundingFailure. Pictures travel without depth, and only
+    to a process that waits for them: a pipe that nobody reads would hold up the frame.
     """
 
     def __init__(self, make_grounder: Callable[[], Grounder], *, timeout_s: float) -> None:
@@ -152,7 +155,7 @@ class ProcessWorker:
         self._question: _Question | None = None
         self._failures = 0
         self._not_before = 0.0
-        self._ready = False
+        self._ready = False  # the process has loaded its model and waits for questions
         self._link: _Link | None = _start(make_grounder)
 
     @property
@@ -163,11 +166,9 @@ class ProcessWorker:
     def submit(self, request: GroundingRequest) -> None:
         """Ask; starts the process again if it has died."""
         self._question = _Question(request, time.monotonic())
-        try:
-            self._link = self._link or _start(self._make_grounder)
-            self._link.connection.send(replace(request, frame=replace(request.frame, depth_m=None)))
-        except (OSError, ValueError):
-            self._drop_process()
+        self._link = self._link or _start(self._make_grounder)
+        if self._ready:
+            self._send(request)
 
     def poll(self, now_ns: int) -> Answer | None:
         """The answer if it is in, or the failure of a process that died or took too long."""
@@ -178,7 +179,8 @@ class ProcessWorker:
         if answer is None:
             return None
         self._question = None
-        return None if question.cancelled else answer
+        latency_s = time.monotonic() - question.asked
+        return None if question.cancelled else replace(answer, request=question.request, latency_s=latency_s)
 
     def cancel(self) -> None:
         """Throw the answer away when it comes."""
@@ -189,8 +191,15 @@ class ProcessWorker:
         """End the process."""
         self._question = None
         if self._link is not None:
-            self._link.stop()
+            self._link.stop(grace_s=0.5)
             self._link = None
+
+    def _send(self, request: GroundingRequest) -> None:
+        try:
+            if self._link is not None:
+                self._link.connection.send(replace(request, frame=replace(request.frame, depth_m=None)))
+        except OSError:
+            self._drop_process()
 
     def _received(self, question: _Question) -> Answer | None:
         if self._link is None:
@@ -198,32 +207,34 @@ class ProcessWorker:
         try:
             if not self._link.connection.poll():
                 return None
-            answer = self._link.connection.recv()
+            message = self._link.connection.recv()
         except (EOFError, OSError):
             exit_code = self._drop_process()
             return GroundingFailure(question.request, f"the grounder process ended with exit code {exit_code}")
-        if isinstance(answer, _Ready):  # loading the model does not count against the answer
+        if isinstance(message, _Ready):  # loading the model does not count against the answer
             self._ready, self._question = True, replace(question, asked=time.monotonic())
+            self._send(question.request)
             return None
-        if isinstance(answer, _StartFailed):
+        if isinstance(message, _StartFailed):
             self._drop_process()
-            return GroundingFailure(question.request, answer.message)
+            return GroundingFailure(question.request, message.text)
         self._failures = 0
-        return replace(answer, request=question.request, latency_s=time.monotonic() - question.asked)
+        answer: Answer = message
+        return answer
 
     def _given_up(self, question: _Question) -> Answer | None:
-        waited_s = time.monotonic() - question.asked
+        current = self._question or question  # its clock starts again when the model is loaded
         limit_s = self._timeout_s if self._ready else max(self._timeout_s, START_TIMEOUT_S)
-        if waited_s < limit_s:
+        if time.monotonic() - current.asked < limit_s:
             return None
         self._drop_process()
-        return GroundingFailure(question.request, f"no answer within {limit_s:g} s", latency_s=waited_s)
+        return GroundingFailure(question.request, f"no answer within {limit_s:g} s")
 
     def _drop_process(self) -> int | None:
         """Stop the process; the next question starts another one after a pause that doubles."""
         exit_code, self._ready = None, False
         if self._link is not None:
-            exit_code = self._link.stop()
+            exit_code = self._link.stop(grace_s=0.1)
             self._link = None
         pause_s = min(RESTART_PAUSE_S * 2.0**self._failures, MAX_RESTART_PAUSE_S)
         self._failures += 1
@@ -245,7 +256,7 @@ class _Ready:
 
 @dataclass(frozen=True)
 class _StartFailed:
-    message: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -255,17 +266,15 @@ class _Link:
     process: BaseProcess
     connection: Connection
 
-    def stop(self) -> int | None:
-        """End the process, by force if it must be; returns its exit code."""
+    def stop(self, *, grace_s: float) -> int | None:
+        """End the process, by force after `grace_s`; returns its exit code if it was known by then."""
         self.connection.close()
-        self.process.join(timeout=0.5)
-        if self.process.is_alive():
-            self.process.terminate()
-            self.process.join(timeout=2.0)
-        if self.process.is_alive():
+        self.process.join(timeout=grace_s)
+        exit_code = self.process.exitcode
+        if exit_code is None:
             self.process.kill()
-            self.process.join()
-        return self.process.exitcode
+            self.process.join(timeout=KILL_TIMEOUT_S)
+        return exit_code
 
 
 def _start(make_grounder: Callable[[], Grounder]) -> _Link:
@@ -279,28 +288,23 @@ def _start(make_grounder: Callable[[], Grounder]) -> _Link:
 
 def _serve(make_grounder: Callable[[], Grounder], connection: Connection) -> None:
     """The grounder process: answers questions until the other end closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the owner's to handle: it closes the pipe
+    grounder: Grounder | None = None
     try:
-        grounder = make_grounder()
-    except ReferentError as error:
-        _wait_and_say(connection, _StartFailed(str(error)))
-        return
-    try:
+        try:
+            grounder = make_grounder()
+        except ReferentError as error:
+            connection.send(_StartFailed(str(error)))
+            return
         connection.send(_Ready())
         while True:
             request = connection.recv()
             connection.send(_without_frame(answer_of(grounder, request)))
-    except (EOFError, OSError, KeyboardInterrupt):
-        grounder.close()
+    except (EOFError, OSError):  # the owner is gone
+        if grounder is not None:
+            grounder.close()
 
 
 def _without_frame(answer: Answer) -> Answer:
     """The answer without its question: the asking side has it, and pictures need not travel back."""
     return replace(answer, request=None)  # type: ignore[arg-type]
-
-
-def _wait_and_say(connection: Connection, message: _StartFailed) -> None:
-    try:
-        connection.recv()
-        connection.send(message)
-    except (EOFError, OSError, KeyboardInterrupt):
-        return
