@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from referent.training.tracker_batches import (
     frame_indices,
     tight_box,
 )
-from referent.training.tracker_eval import TrackScore, table
+from referent.training.tracker_curve import held_out, write_curve
+from referent.training.tracker_eval import TrackScore, scores_of, table
+from referent.training.tracker_eval import render as render_test_clip
 from referent.training.tracker_losses import frame_loss
 from referent.training.tracker_model import save_weights, set_input_size
 from referent.training.tracker_recipe import draw_prompting, plan_step
@@ -296,6 +299,29 @@ def test_one_click_teaches_the_best_of_three_candidates():
     taught = logits.grad.abs().sum((0, 2, 3)) > 0
     assert not taught[0]
     assert taught[1:].sum() == 1
+
+
+def test_the_bundled_model_follows_objects_it_never_saw():
+    """Far below what CARD.md reports and far above a mask that stays where it was."""
+    tests = [render_test_clip("validation", number, frames=6) for number in (101, 102, 103)]
+    model = build_sam2(MODEL_DIR / "model.yaml", image_size=192)
+    load_strictly(model, MODEL_DIR / "model.safetensors")
+    scores = [score for test in tests for score in scores_of(model, test, jitter=None)]
+    assert len(scores) >= 6
+    assert np.nanmean([score.iou for score in scores]) > 0.7
+    assert np.mean([np.nanmin(score.iou) > 0.5 for score in scores]) > 0.75
+
+
+def test_the_learning_curve_counts_and_draws_every_point(tmp_path: Path):
+    judge = held_out(MODEL_DIR / "model.yaml", SIDE_PX, count=1, renderer=a_clip_of_a_sliding_square)
+    point = judge.point(judge.model.state_dict())
+    assert set(point) == {"f1", "f2", "f4", "f8", "absent"}
+    assert 0 <= point["f1"] <= 1
+    assert point["absent"] is None
+    lines = [{"minutes": minute} | point for minute in (1.0, 2.0)]
+    write_curve(lines, tmp_path)
+    assert json.loads((tmp_path / "learning_curve.json").read_text()) == lines
+    assert (tmp_path / "learning_curve.png").stat().st_size > 500
 
 
 def test_the_table_separates_hidden_and_absent_objects():

@@ -50,17 +50,16 @@ class TrackScore:
     visible_fraction: Array  # (T,)
 
 
-def render(split: str, number: int) -> TestClip:
+def render(split: str, number: int, *, frames: int = FRAMES) -> TestClip:
     """Clip `number` of a split with its visibility."""
     from referent.sources.simulation.scenes import sample_scene
     from referent.sources.simulation.simulate import simulate
 
-    frames = list(
-        simulate(sample_scene(*scene_key(split, number)), frames=FRAMES, fps=FPS, width=WIDTH_PX, height=HEIGHT_PX)
-    )
-    clip = Clip(np.stack([f.frame.rgb for f in frames]), np.stack([f.truth.instance_ids for f in frames]))
+    scene = sample_scene(*scene_key(split, number))
+    played = list(simulate(scene, frames=frames, fps=FPS, width=WIDTH_PX, height=HEIGHT_PX))
+    clip = Clip(np.stack([f.frame.rgb for f in played]), np.stack([f.truth.instance_ids for f in played]))
     shares: dict[int, list[float]] = {}
-    for frame in frames:
+    for frame in played:
         for item in frame.truth.objects:
             share = item.in_view_fraction * item.visible_px / max(item.amodal_px, 1)
             shares.setdefault(item.instance_id, []).append(share)
