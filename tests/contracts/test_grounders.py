@@ -1,6 +1,6 @@
 """Every grounder backend answers its recorded replies in the same way: pixels of the frame, nothing, or a fault.
 
-A new backend brings a folder of recorded replies beside this file and one line in PLAYERS that plays a reply through it.
+A new backend brings a folder of recorded replies beside this file and a line in PLAYERS that plays a reply through it.
 """
 
 from __future__ import annotations

@@ -155,7 +155,10 @@ def test_a_refusal_is_unavailability_and_names_the_status(serve: Callable[..., S
         a_grounder(serve(sends(b"no", status))).ground(a_request())
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>busy</html>", b'{"choices": []}', b'{"choices": [{"message": {', b"\xff\xfe", b"[" * 100_000])  # fmt: skip
+GARBAGE = (b"", b"<html>busy</html>", b'{"choices": []}', b'{"choices": [{"message": {', b"\xff\xfe", b"[" * 100_000)
+
+
+@pytest.mark.parametrize("body", GARBAGE)
 def test_garbage_is_an_unreadable_reply(serve: Callable[..., Server], body: bytes) -> None:
     with pytest.raises(UnreadableReply):
         a_grounder(serve(sends(body))).ground(a_request())

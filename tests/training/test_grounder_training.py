@@ -1,0 +1,214 @@
+"""The workshop of the small Qwen3-VL: its training pass is the released model's, its rows are real chats, it learns."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import PreTrainedTokenizerFast
+
+from referent.errors import BadMessage
+from referent.grounding.backends.qwen3_vl import load_model, speak
+from referent.grounding.backends.qwen3_vl_processor import PictureProcessor
+from referent.grounding.prompts import chat_messages
+from referent.sources.simulation.expressions import words_of_expressions
+from referent.sources.simulation.truth import ObjectTruth
+from referent.sources.simulation.vocabulary import COLORS
+from referent.training.grounder import FULL, Plan, Pool, Trainer, train
+from referent.training.grounder_eval import judged
+from referent.training.grounder_forward import PackedForward, patches_from_pictures
+from referent.training.grounder_losses import answer_loss
+from referent.training.grounder_model import answer_text, build_model, build_processor, build_tokenizer
+from referent.training.grounder_packing import IGNORED, Packer, dense_labels
+from referent.training.grounder_stills import Still, plain_example, read_still, varied_example, write_still
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    return build_tokenizer(words_of_expressions())
+
+
+@pytest.fixture(scope="module")
+def processor(tokenizer: PreTrainedTokenizerFast) -> PictureProcessor:
+    return build_processor(tokenizer)
+
+
+def a_still(seed: int = 0, size: tuple[int, int] = (320, 240)) -> Still:
+    """Flat colored squares called boxes: trivial to draw, with a truth of their own."""
+    rng = np.random.default_rng(seed)
+    width, height = size
+    rgb, ids = np.full((height, width, 3), 150, np.uint8), np.zeros((height, width), np.uint8)
+    things = []
+    for number, color in enumerate(rng.choice(list(COLORS), 2, replace=False), start=1):
+        x, y = 20 + (number - 1) * width // 2 + rng.integers(20), rng.integers(20, height - 80)
+        rgb[y : y + 60, x : x + 60] = np.array(COLORS[color]) * 255
+        ids[y : y + 60, x : x + 60] = number
+        pose = np.eye(4)
+        pose[:3, 3] = ((x + 30 - width / 2) / 300, 0, 1)
+        box = np.array([x, y, x + 60, y + 60], np.float32)
+        things.append(
+            ObjectTruth(number, "box", str(color), "plain", "large", pose, np.full(3, 0.1), 3600, 3600, 1.0, box)
+        )
+    rgb_jpeg = cv2.imencode(".jpg", rgb[..., ::-1])[1].tobytes()
+    return Still(rgb_jpeg, cv2.imencode(".png", ids)[1].tobytes(), tuple(things))
+
+
+def test_any_text_comes_back_from_the_tokenizer_and_a_coordinate_is_one_token(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    answer = answer_text([[0, 7, 100, 1000], [12, 34, 56, 78]], ["red mug", "blue box"])
+    ids = tokenizer(answer)["input_ids"]
+    assert tokenizer.decode(ids) == answer
+    assert [i for i in ids if i <= 1000] == [0, 7, 100, 1000, 12, 34, 56, 78]
+    odd = 'tasse "über" 007 \t\n{x}: 1234567890 😀'
+    assert tokenizer.decode(tokenizer(odd)["input_ids"]) == odd
+
+
+def test_the_packed_pass_equals_the_released_one(
+    tokenizer: PreTrainedTokenizerFast, processor: PictureProcessor
+) -> None:
+    torch.manual_seed(0)
+    model = build_model(tokenizer).float().eval()
+    torch.nn.init.normal_(model.model.visual.pos_embed.weight, std=0.5)  # so that positions matter
+    picture = np.random.default_rng(0).integers(0, 255, (192, 256, 3), np.uint8)
+    text = processor.apply_chat_template(chat_messages("the red mug"), tokenize=False, add_generation_prompt=True)
+    inputs = processor(images=[Image.fromarray(picture)], text=[text], return_tensors="pt")
+    packed = PackedForward(model)
+    patches = patches_from_pictures(torch.from_numpy(picture)[None])
+    torch.testing.assert_close(patches[0], inputs["pixel_values"], atol=1e-6, rtol=0)
+    ids = inputs["input_ids"]
+    start = ids[0].tolist().index(tokenizer.convert_tokens_to_ids("<|image_pad|>"))
+    positions, _ = model.model.get_rope_index(ids, inputs["mm_token_type_ids"], inputs["image_grid_thw"])
+    causal = torch.ones(1, ids.shape[1], ids.shape[1], dtype=torch.bool).tril()
+    with torch.no_grad():
+        ours = packed.logits(packed.read(ids, positions, causal, packed.look(patches), start).hidden)
+        theirs = model(**inputs).logits
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_every_dialogue_of_a_row_is_what_the_adapter_would_send(
+    tokenizer: PreTrainedTokenizerFast, processor: PictureProcessor
+) -> None:
+    """Prefix and dialogue, cut out of the row, are token by token and position by position a chat of their own."""
+    torch.manual_seed(0)
+    model = build_model(tokenizer)
+    packer = Packer(tokenizer, processor.chat_template)
+    row = packer.row(plain_example(a_still()), np.random.default_rng(0), FULL)
+    batch = packer.batch([row])
+    dialogues = np.array(row.dialogue)
+    assert dialogues.max() >= 3
+    for number in range(1, dialogues.max() + 1):
+        keep = np.flatnonzero((dialogues == 0) | (dialogues == number))
+        ids = torch.tensor(row.ids)[None, keep]
+        is_picture = (ids == tokenizer.convert_tokens_to_ids("<|image_pad|>")).int()
+        positions, _ = model.model.get_rope_index(ids, is_picture, torch.tensor([[1, 12, 16]]))
+        torch.testing.assert_close(batch.positions[:, 0, keep], positions[:, 0])
+        asked = tokenizer.decode(ids[0]).split("<|im_start|>assistant\n")[0]
+        quoted = asked.split('description "')[1].split('" in the image')[0]
+        text = processor.apply_chat_template(chat_messages(quoted), tokenize=False, add_generation_prompt=True)
+        chat = processor(images=[Image.fromarray(row.rgb)], text=[text])["input_ids"][0]
+        assert ids[0, : len(chat)].tolist() == list(chat)
+        answered = [t for t in batch.target[0, keep].tolist() if t != IGNORED]
+        assert tokenizer.decode(answered).startswith("[")
+        assert tokenizer.decode(answered).endswith("]<|im_end|>")
+
+
+def test_dialogues_of_a_row_do_not_see_each_other(
+    tokenizer: PreTrainedTokenizerFast, processor: PictureProcessor
+) -> None:
+    packer = Packer(tokenizer, processor.chat_template)
+    row = packer.row(plain_example(a_still()), np.random.default_rng(0), FULL)
+    allowed = packer.batch([row]).allowed[0].numpy()
+    dialogue = np.array(row.dialogue)
+    seen = allowed[: len(dialogue), : len(dialogue)]
+    rows, columns = np.nonzero(seen)
+    assert ((dialogue[columns] == 0) | (dialogue[columns] == dialogue[rows])).all()
+    assert (columns <= rows).all()
+
+
+def test_views_of_a_still_keep_truth_and_picture_together(tmp_path: Path) -> None:
+    write_still(a_still(), tmp_path / "0.npz")
+    still = read_still(tmp_path / "0.npz")
+    assert [vars(a) | {"camera_from_object": 0, "size_m": 0, "box_xyxy": 0} for a in still.objects] == [
+        vars(b) | {"camera_from_object": 0, "size_m": 0, "box_xyxy": 0} for b in a_still().objects
+    ]
+    for seed in range(40):
+        example = varied_example(still, np.random.default_rng(seed))
+        for thing in example.truth.objects:
+            if thing.visible_px < 100 or thing.box_xyxy is None:
+                continue
+            mask = example.truth.instance_ids == thing.instance_id
+            ys, xs = np.nonzero(mask)
+            tight = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+            np.testing.assert_allclose(thing.box_xyxy, tight, atol=1.5)
+            seen = np.median(example.rgb[mask], axis=0) / 255
+            names = list(COLORS)
+            nearest = names[int(np.argmin([np.abs(seen - COLORS[name]).sum() for name in names]))]
+            assert nearest == thing.color
+
+
+def test_dense_labels_name_what_each_patch_shows() -> None:
+    example = plain_example(a_still())
+    labels, boxes = dense_labels(example.truth)
+    shown = labels[:, 0] > 0
+    colors = {list(COLORS)[index - 1] for index in labels[shown, 1]}
+    assert colors == {thing.color for thing in example.truth.objects}
+    assert (boxes[shown, 2:] > 0.1).all()
+    assert (boxes[~shown] == 0).all()
+
+
+def test_a_near_number_costs_less_than_a_far_one(tokenizer: PreTrainedTokenizerFast) -> None:
+    logits = torch.zeros(2, len(tokenizer))
+    logits[0, 510], logits[1, 900] = 10, 10
+    near, far = (answer_loss(logits[i : i + 1], torch.tensor([500]), sigma=8) for i in (0, 1))
+    assert near < far
+
+
+def test_a_run_ends_on_time_goes_on_when_resumed_and_leaves_a_checkpoint_that_speaks(tmp_path: Path) -> None:
+    stills, output = tmp_path / "stills", tmp_path / "run"
+    stills.mkdir()
+    for seed in range(4):
+        write_still(a_still(seed), stills / f"{seed}.npz")
+    train(Plan(stills, output, minutes=0.02, batch=1))
+    first = torch.load(output / "checkpoint.pt", weights_only=True)
+    bundle = train(Plan(stills, output, minutes=first["spent_s"] / 60 + 0.02, batch=1))
+    second = torch.load(output / "checkpoint.pt", weights_only=True)
+    assert 0 < first["step"] < second["step"]
+    assert second["spent_s"] > first["spent_s"] + 1.2
+    model, processor = load_model(bundle, "cpu")
+    spoken = speak(model, processor, plain_example(a_still()).rgb, chat_messages("the box"), max_new_tokens=4)
+    assert spoken
+    settings = json.loads((bundle / "processor_config.json").read_text())
+    assert settings["processor_class"] == "Qwen3VLProcessor"  # AutoProcessor knows no other name
+
+
+def test_a_resumed_trainer_learns_exactly_what_an_unbroken_one_would(tmp_path: Path) -> None:
+    write_still(a_still(), tmp_path / "0.npz")
+    unbroken, resumed = (Trainer(Plan(tmp_path, tmp_path, minutes=1, seed=seed)) for seed in (0, 1))
+    row = unbroken.packer.row(plain_example(a_still()), np.random.default_rng(4), FULL)
+    batch = unbroken.packer.batch([row])
+    before = unbroken.learn(batch, 0.5)["loss"]
+    resumed.restore(copy.deepcopy(unbroken.state()))
+    after = [trainer.learn(batch, 0.5)["loss"] for trainer in (unbroken, resumed)]
+    assert after[0] == after[1] < before
+
+
+def test_an_empty_pool_says_how_to_fill_it(tmp_path: Path) -> None:
+    with pytest.raises(BadMessage, match="grounder_stills"):
+        Pool(tmp_path)
+
+
+def test_judging_an_unreadable_answer_counts_it_as_wrong() -> None:
+    from types import SimpleNamespace
+
+    from referent.sources.simulation.expressions import Expression
+
+    simulated = SimpleNamespace(truth=plain_example(a_still()).truth)
+    absent = judged(None, Expression("x", "absent", ()), simulated, False)  # type: ignore[arg-type]
+    assert (absent.parsed, absent.right) == (False, False)
