@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,16 +11,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from referent import __version__
 from referent.config import Config, to_tree
 from referent.errors import ReferentError
-from referent.evaluation.recorder import Recorder, result_line
+from referent.evaluation.recorder import Recorder
+from referent.evaluation.summary import versions
 from referent.grounding.supervisor import clean_instruction
 from referent.pipeline import Pipeline, build_pipeline, no_worker, replay_worker
 from referent.sources.rosbag import BagSource, read_bag
 from referent.types import FrameResult, RgbdFrame
-
-PACKAGES = ("torch", "transformers", "sam2", "numpy", "opencv-python-headless", "rosbags")
 
 
 @dataclass(frozen=True)
@@ -41,18 +37,21 @@ class ReplayJob:
 def replay(job: ReplayJob) -> dict[str, Any]:
     """Process the bag and write `results.jsonl`, `overlay.mp4` and `summary.json`; returns the summary.
 
-    Raises BadMessage, WeightsMissing, ConfigError or BadInstruction before anything is written.
+    Raises BadMessage, WeightsMissing, ConfigError, BadInstruction or ReferentError before anything is written.
     """
     if job.instruction is not None:
         clean_instruction(job.instruction)
     source = read_bag(job.bag, job.config.input, **job.topics)
+    _check_something_is_said(job, source)
     make_worker = no_worker if job.prompt_box_xyxy is not None else replay_worker
     pipeline = build_pipeline(job.config, make_worker=make_worker, transforms=source.transforms)
     started = time.perf_counter()
     try:
-        with Recorder(job.output) as recorder:
+        with Recorder(job.output, fps=_frames_per_second(source)) as recorder:
             for frame, result in _results(job, source, pipeline):
-                recorder.write(result_line(result), frame.rgb, result.groundings)
+                recorder.write_result(frame, result)
+            for line in source.truth_lines():
+                recorder.write_truth(line)
             return recorder.close(
                 wall_s=time.perf_counter() - started,
                 drops=dict(source.drops),
@@ -69,24 +68,22 @@ def models_of(config: Config) -> dict[str, str]:
     return {"tracker": config.tracker.model, "grounder": f"{config.grounder.backend}:{config.grounder.model}"}
 
 
-def versions() -> dict[str, str]:
-    """What a result depends on: versions of Referent, Python and the packages that compute."""
-    found = {"referent": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "absent"
-    return found
+def _check_something_is_said(job: ReplayJob, source: BagSource) -> None:
+    if job.instruction is None and job.prompt_box_xyxy is None and not source.instructions:
+        raise ReferentError(f"{job.bag}: nothing to look for; give --instruction TEXT or --prompt-box X1 Y1 X2 Y2")
+    if not 0 <= job.at_s <= source.duration_s:
+        raise ReferentError(f"--at {job.at_s:g}: the bag holds 0 to {source.duration_s:.1f} s")
+
+
+def _frames_per_second(source: BagSource) -> float:
+    return max(len(source) - 1, 1) / source.duration_s if source.duration_s > 0 else 1.0
 
 
 def _results(job: ReplayJob, source: BagSource, pipeline: Pipeline) -> Iterator[tuple[RgbdFrame, FrameResult]]:
-    spoken = _Speech(job, source)
+    speech = _Speech(job, source)
     for frame in tqdm(source, total=len(source), desc="replay", unit="frame", disable=None, delay=2):
-        spoken.say_what_is_due(frame, pipeline)
+        speech.say_what_is_due(frame, pipeline)
         yield frame, pipeline.process(frame)
-    if not spoken.begun:
-        raise ReferentError(f"{job.bag}: nothing to look for; give --instruction TEXT or --prompt-box X1 Y1 X2 Y2")
 
 
 class _Speech:
@@ -94,21 +91,20 @@ class _Speech:
 
     def __init__(self, job: ReplayJob, source: BagSource) -> None:
         self._job = job
-        self._source = source
+        self._recorded = source.instructions
         self._first_ns: int | None = None
         self._said = 0
-        self.begun = False
 
     def say_what_is_due(self, frame: RgbdFrame, pipeline: Pipeline) -> None:
         if self._first_ns is None:
             self._first_ns = frame.stamp_ns
         if self._job.instruction is None and self._job.prompt_box_xyxy is None:
             self._say_recorded(frame, pipeline)
-        elif not self.begun and frame.stamp_ns >= self._first_ns + round(self._job.at_s * 1e9):
+        elif self._said == 0 and frame.stamp_ns >= self._first_ns + round(self._job.at_s * 1e9):
             self._say_given(frame, pipeline)
 
     def _say_given(self, frame: RgbdFrame, pipeline: Pipeline) -> None:
-        self.begun = True
+        self._said = 1
         if self._job.prompt_box_xyxy is None:
             pipeline.instruct(str(self._job.instruction))
         else:
@@ -116,10 +112,9 @@ class _Speech:
             pipeline.follow_box(self._job.instruction or "object", box)
 
     def _say_recorded(self, frame: RgbdFrame, pipeline: Pipeline) -> None:
-        heard = self._source.instructions
-        while self._said < len(heard) and heard[self._said][0] <= frame.stamp_ns:
-            pipeline.instruct(heard[self._said][1])
-            self._said, self.begun = self._said + 1, True
+        while self._said < len(self._recorded) and self._recorded[self._said][0] <= frame.stamp_ns:
+            pipeline.instruct(self._recorded[self._said][1])
+            self._said += 1
 
 
 def box_in_image(box_xyxy: tuple[float, float, float, float], *, width: int, height: int) -> np.ndarray:

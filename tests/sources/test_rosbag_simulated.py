@@ -13,7 +13,8 @@ from referent.errors import BadMessage
 from referent.messages import stamp_ns
 from referent.sources.bag_reader import open_bag
 from referent.sources.rosbag import read_bag
-from referent.sources.simulated_bag import TRUTH_IDS_TOPIC, TRUTH_OBJECTS_TOPIC, write_simulated_bag
+from referent.sources.rosbag import TRUTH_TOPIC
+from referent.sources.simulated_bag import TRUTH_IDS_TOPIC, write_simulated_bag
 from referent.sources.simulation.scenes import SCENE_NAMES, named_scene
 from referent.sources.simulation.simulate import simulate
 
@@ -44,7 +45,7 @@ def test_the_truth_lies_beside_every_frame(bag: Path) -> None:
     shown = list(simulate(named_scene(SCENE, SEED), frames=4, fps=20, width=WIDTH, height=HEIGHT))
     with open_bag(bag) as reader:
         ids = [reader.decode(topic, data) for topic, _, data in reader.raw([TRUTH_IDS_TOPIC])]
-        lines = [json.loads(reader.decode(topic, data).data) for topic, _, data in reader.raw([TRUTH_OBJECTS_TOPIC])]
+        lines = [json.loads(reader.decode(topic, data).data) for topic, _, data in reader.raw([TRUTH_TOPIC])]
     for message, line, seen in zip(ids, lines, shown, strict=True):
         assert stamp_ns(message.header) == line["stamp_ns"] == seen.frame.stamp_ns
         np.testing.assert_array_equal(message.data.reshape(HEIGHT, WIDTH), seen.truth.instance_ids)

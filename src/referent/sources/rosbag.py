@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ from referent.types import RgbdFrame
 
 __all__ = ["BagSource", "read_bag", "write_bag"]
 
+TRUTH_TOPIC = "/truth/objects"  # std_msgs/String: one line of truth.jsonl a frame
 READ_AHEAD_NS = 500_000_000  # transforms recorded this much after a frame are known when the frame comes out
 READ_AHEAD_FRAMES = 32  # frames held meanwhile, at most
 
@@ -86,6 +88,15 @@ class BagSource:
     def drop_reasons(self) -> Mapping[str, str]:
         """The first fault of each kind of bad message."""
         return dict(self._first_fault)
+
+    def truth_lines(self) -> Iterator[dict[str, Any]]:
+        """Ground truth of simulated recordings, frame by frame; nothing in others. BadMessage when damaged."""
+        with open_bag(self.path) as bag:
+            for topic, _, data in bag.raw([TRUTH_TOPIC]):
+                try:
+                    yield json.loads(bag.decode(topic, data).data)
+                except (AttributeError, TypeError, ValueError) as error:
+                    raise BadMessage(f"{self.path}: {topic} does not hold JSON lines ({error})") from error
 
     def __iter__(self) -> Iterator[RgbdFrame]:
         self._assembler = FrameAssembler(self._config)

@@ -10,11 +10,11 @@ from tqdm import tqdm
 from referent.errors import BadMessage
 from referent.evaluation.lines import truth_line
 from referent.sources.bag_writer import BagWriter
+from referent.sources.rosbag import TRUTH_TOPIC
 from referent.sources.simulation.scenes import named_scene
 from referent.sources.simulation.simulate import simulate
 
 TRUTH_IDS_TOPIC = "/truth/instance_ids"  # sensor_msgs/Image mono8: instance id of each pixel, 0 = none
-TRUTH_OBJECTS_TOPIC = "/truth/objects"  # std_msgs/String: one line of truth.jsonl a frame
 START_NS = 1_000_000_000
 
 
@@ -43,5 +43,5 @@ def write_simulated_bag(
             bag.write_camera_pose(stamp_ns, truth.world_from_camera)
             bag.write_frame(seen.frame)
             bag.write_image(TRUTH_IDS_TOPIC, stamp_ns, seen.frame.camera_frame, truth.instance_ids, "mono8")
-            bag.write_text(TRUTH_OBJECTS_TOPIC, stamp_ns, json.dumps(truth_line(stamp_ns, truth)))
+            bag.write_text(TRUTH_TOPIC, stamp_ns, json.dumps(truth_line(stamp_ns, truth)))
     return count
