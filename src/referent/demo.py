@@ -18,6 +18,8 @@ from types import FrameType
 
 from referent.errors import ConfigError, ReferentError
 from referent.evaluation.summary import summary_table
+from referent.grounding.supervisor import clean_instruction
+from referent.sources.simulation.scenes import SCENE_NAMES
 
 WORKSPACE = Path(__file__).resolve().parents[2] / "ros2_ws" / "install"
 PACKAGE_SHARE = Path("referent_ros", "share", "referent_ros", "config")
@@ -47,11 +49,15 @@ class Process:
 def run_demo(output: Path | str, *, seconds: float, scene: str, instruction: str) -> int:
     """Run the main job over ROS 2, write the report to `output`, print the summary; returns the exit status.
 
-    Raises ConfigError for a wrong length, ReferentError when the ROS 2 workspace is not built.
+    Raises ConfigError for a wrong length or scene, BadInstruction for an empty instruction, ReferentError when the
+    ROS 2 workspace is not built.
     """
     output = Path(output).resolve()
     if not SECONDS[0] <= seconds <= SECONDS[1]:
         raise ConfigError(f"--seconds {seconds:g}: from {SECONDS[0]:g} to {SECONDS[1]:g} are possible")
+    if scene not in SCENE_NAMES:
+        raise ConfigError(f"--scene {scene!r} is unknown; the scenes are {', '.join(SCENE_NAMES)}")
+    clean_instruction(instruction)
     logs = output / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     environment = demo_environment(WORKSPACE, logs, os.environ)
