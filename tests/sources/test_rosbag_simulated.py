@@ -12,8 +12,7 @@ from referent.config import InputConfig
 from referent.errors import BadMessage
 from referent.messages import stamp_ns
 from referent.sources.bag_reader import open_bag
-from referent.sources.rosbag import read_bag
-from referent.sources.rosbag import TRUTH_TOPIC
+from referent.sources.rosbag import TRUTH_TOPIC, read_bag
 from referent.sources.simulated_bag import TRUTH_IDS_TOPIC, write_simulated_bag
 from referent.sources.simulation.scenes import SCENE_NAMES, named_scene
 from referent.sources.simulation.simulate import simulate
