@@ -54,6 +54,16 @@ def patches_from_pictures(rgb: Tensor) -> Tensor:
 class PackedForward(nn.Module):
     """The forward pass of `model` (a Qwen3VLForConditionalGeneration) over packed rows."""
 
+    cos: Tensor
+    sin: Tensor
+    position_index: Tensor
+    position_weight: Tensor
+
+    cos: Tensor
+    sin: Tensor
+    position_index: Tensor
+    position_weight: Tensor
+
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model

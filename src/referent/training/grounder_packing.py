@@ -176,8 +176,8 @@ def dense_labels(truth: FrameTruth) -> tuple[Array, Array]:
     """What each patch shows, (P, 4) int64 and (P, 4) float32, in the order of `merged_order`."""
     labels = np.zeros((GRID[0] * GRID[1], 4), np.int64)
     boxes = np.zeros((GRID[0] * GRID[1], 4), np.float32)
-    patches = truth.instance_ids.reshape(GRID[0], PATCH, GRID[1], PATCH).transpose(0, 2, 1, 3)
-    patches = patches.reshape(GRID[0] * GRID[1], -1)
+    blocks = truth.instance_ids.reshape(GRID[0], PATCH, GRID[1], PATCH).transpose(0, 2, 1, 3)
+    patches = blocks.reshape(GRID[0] * GRID[1], -1)
     best = np.full(len(patches), 0.2 * PATCH * PATCH)
     for thing in truth.objects:
         covered = (patches == thing.instance_id).sum(1)

@@ -265,4 +265,4 @@ def _plural(view: _View, rng: np.random.Generator) -> _Found | None:
 
 
 def _one_of(things: Sequence[ObjectTruth], rng: np.random.Generator) -> ObjectTruth:
-    return things[rng.integers(len(things))]
+    return things[int(rng.integers(len(things)))]
