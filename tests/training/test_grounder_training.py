@@ -21,6 +21,7 @@ from referent.sources.simulation.expressions import words_of_expressions
 from referent.sources.simulation.truth import ObjectTruth
 from referent.sources.simulation.vocabulary import COLORS
 from referent.training.grounder import FULL, Plan, Pool, Trainer, train
+from referent.training.grounder_curve import lines_of_run
 from referent.training.grounder_eval import judged
 from referent.training.grounder_forward import PackedForward, patches_from_pictures
 from referent.training.grounder_losses import answer_loss
@@ -202,6 +203,13 @@ def test_a_resumed_trainer_learns_exactly_what_an_unbroken_one_would(tmp_path: P
 def test_an_empty_pool_says_how_to_fill_it(tmp_path: Path) -> None:
     with pytest.raises(BadMessage, match="grounder_stills"):
         Pool(tmp_path)
+
+
+def test_a_resumed_runs_curve_counts_repeated_steps_once(tmp_path: Path) -> None:
+    steps = [(20, 0.1), (40, 0.2), (60, 0.9), (40, 0.3), (60, 0.4)]  # the run fell back to step 20 and went on
+    curve = tmp_path / "learning_curve.jsonl"
+    curve.write_text("\n".join(json.dumps({"step": s, "spent_s": s * 1.0, "category": v}) for s, v in steps))
+    assert [line["category"] for line in lines_of_run(curve)] == [0.1, 0.3, 0.4]
 
 
 def test_judging_an_unreadable_answer_counts_it_as_wrong() -> None:

@@ -19,8 +19,6 @@ from referent.sources.simulation.truth import FrameTruth, ObjectTruth, Simulated
 from referent.training.grounder_model import PICTURE_HEIGHT, PICTURE_WIDTH
 from referent.types import Array
 
-TEST_SEEDS = 900_000_000  # seeds from here on are never trained on
-
 
 @dataclass(frozen=True, eq=False)
 class Still:

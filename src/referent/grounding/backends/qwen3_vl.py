@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,8 @@ class Qwen3VLGrounder:
 
     def __init__(self, config: GrounderConfig) -> None:
         entry = _resolved(config)
-        import torch
-
         self._config = config
         self._device = _device(config.device)
-        if config.threads and self._device == "cpu":
-            torch.set_num_threads(config.threads)
         self._model, self._processor = load_model(entry.folder, self._device)
         aspect = getattr(self._model.config, "picture_aspect", None)
         self._aspect: float | None = None if aspect is None else float(aspect)
@@ -62,7 +59,8 @@ class Qwen3VLGrounder:
         if self._model is None:
             raise GrounderUnavailable("the grounder is closed")
         try:
-            return speak(self._model, self._processor, rgb, messages, max_new_tokens=self._config.max_new_tokens)
+            with _threads(self._config.threads):
+                return speak(self._model, self._processor, rgb, messages, max_new_tokens=self._config.max_new_tokens)
         except RuntimeError as error:  # torch reports memory and device faults so
             raise GrounderUnavailable(f"{self._config.model} failed on {self._device}: {error}") from error
 
@@ -120,6 +118,20 @@ def _pieces(tokenizer: Any, ids: Sequence[int]) -> list[str]:
         pieces.append(text[len(before) :] if text.startswith(before) else "")
         before = text if text.startswith(before) else before
     return pieces
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """`count` torch threads for a while (0 = as they are): in a replay the tracker shares this process."""
+    import torch
+
+    before = torch.get_num_threads()
+    if count:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _resolved(config: GrounderConfig) -> ModelEntry:
