@@ -59,11 +59,6 @@ class PackedForward(nn.Module):
     position_index: Tensor
     position_weight: Tensor
 
-    cos: Tensor
-    sin: Tensor
-    position_index: Tensor
-    position_weight: Tensor
-
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
