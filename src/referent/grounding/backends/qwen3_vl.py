@@ -73,12 +73,13 @@ def load_model(folder: Path, device: str) -> tuple[Any, Any]:
     import torch
     from transformers import Qwen3VLForConditionalGeneration
 
-    from referent.grounding.backends.qwen3_vl_processor import load_processor
-
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
     try:
-        model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=dtype, local_files_only=True)
-        processor = load_processor(folder)
+        with _quiet_transformers():
+            from referent.grounding.backends.qwen3_vl_processor import load_processor
+
+            model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=dtype, local_files_only=True)
+            processor = load_processor(folder)
     except (OSError, ValueError, KeyError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsMissing(f"{folder} does not hold a whole Qwen3-VL checkpoint ({reason})") from error
@@ -118,6 +119,22 @@ def _pieces(tokenizer: Any, ids: Sequence[int]) -> list[str]:
         pieces.append(text[len(before) :] if text.startswith(before) else "")
         before = text if text.startswith(before) else before
     return pieces
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """No progress bars and no advice to install torchvision, which nothing here needs."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 @contextmanager
