@@ -153,6 +153,7 @@ def save_bundle(model: Any, processor: PictureProcessor, folder: Path) -> None:
     twin.generation_config.eos_token_id = model.config.text_config.eos_token_id
     twin.generation_config.pad_token_id = model.config.text_config.pad_token_id
     twin.to(torch.bfloat16).save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)
     processor.save_pretrained(folder)
     _name_the_full_processor(folder)
 

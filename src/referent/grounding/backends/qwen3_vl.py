@@ -17,6 +17,7 @@ from referent.types import Array, Grounding, GroundingRequest
 from referent.weights import ModelEntry, resolve
 
 KIND = "qwen3_vl"
+NEAR_UNITS = 20  # thousandths of the picture: coordinates this far apart are as good as the same
 
 
 class Qwen3VLGrounder:
@@ -104,11 +105,29 @@ def speak(model: Any, processor: Any, rgb: Array, messages: Sequence[Message], *
             output_logits=True,
         )
     ids = output.sequences[0, inputs["input_ids"].shape[1] :].tolist()
-    chosen = [float(row[0].float().softmax(-1)[i]) for row, i in zip(output.logits, ids, strict=True)]
     tokenizer = processor.tokenizer
-    kept = [(i, p) for i, p in zip(ids, chosen, strict=True) if i not in tokenizer.all_special_ids]
+    numbers = _number_ids(tokenizer)
+    sure = [_probability(row[0], i, numbers) for row, i in zip(output.logits, ids, strict=True)]
+    kept = [(i, p) for i, p in zip(ids, sure, strict=True) if i not in tokenizer.all_special_ids]
     pieces = _pieces(tokenizer, [i for i, _ in kept])
     return list(zip(pieces, (p for _, p in kept), strict=True))
+
+
+def _number_ids(tokenizer: Any) -> list[int] | None:
+    """The tokens of 0..1000 where each is one token, as in the bundled model; else None (Qwen's own spell digits)."""
+    vocabulary = tokenizer.get_vocab()
+    ids = [vocabulary.get(str(number)) for number in range(1001)]
+    return None if None in ids else [i for i in ids if i is not None]
+
+
+def _probability(logits: Any, chosen: int, numbers: Sequence[int] | None) -> float:
+    """How sure the model is of a token; of a whole number: that it lies within `NEAR_UNITS` of the one it wrote."""
+    probabilities = logits.float().softmax(-1)
+    if numbers is None or chosen not in numbers:
+        return float(probabilities[chosen])
+    value = numbers.index(chosen)
+    near = list(numbers[max(0, value - NEAR_UNITS) : value + NEAR_UNITS + 1])
+    return min(1.0, float(probabilities[near].sum()))
 
 
 def _pieces(tokenizer: Any, ids: Sequence[int]) -> list[str]:
