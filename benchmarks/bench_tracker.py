@@ -70,8 +70,18 @@ def bench_tracker(
     }
 
 
-def table(result: dict[str, Any]) -> str:
-    """The result for people: one row per contestant."""
+def measure(*, against: Sequence[str] = RIVALS) -> dict[str, Any]:
+    """The bundled model with one object and with three, on one thread: what `referent bench tracker` shows."""
+    return {"cases": [bench_tracker(objects=objects, threads=1, against=against) for objects in (1, 3)]}
+
+
+def table(measured: dict[str, Any]) -> str:
+    """All cases for people."""
+    return "\n".join(case_table(case) for case in measured["cases"])
+
+
+def case_table(result: dict[str, Any]) -> str:
+    """One case for people: one row per contestant."""
     ours = result["ms_per_frame"]["ours"]["median"]
     rows = [
         f"{result['model']} at {result['image_size']}, {result['objects']} object(s), {result['threads']} thread(s)"
@@ -198,7 +208,7 @@ def main() -> None:
         args.model, image_size=args.image_size, objects=args.objects, frames=args.frames, threads=args.threads,
         against=[name for name in args.against.split(",") if name],
     )  # fmt: skip
-    print(table(result))
+    print(case_table(result))
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(result, indent=2))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from referent.cli import main
+from referent.cli import _load_benchmark, main
 from referent.config import Config, flatten
 
 CAMERA = {"width": 320, "height": 240, "fx": 300.0, "fy": 300.0, "cx": 159.5, "cy": 119.5}
@@ -70,6 +70,7 @@ def test_bundled_models_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
         (["bag", "no_such_folder", "--output", "unused"], "no_such_folder"),
         (["replay", "no_such_bag", "--instruction", "x"], "no_such_bag"),
         (["evaluate", "--suite", "none_such"], "none_such"),
+        (["bench", "tracker", "--against", "nobody"], "nobody"),
         (["demo", "--seconds", "0"], "--seconds 0"),
         (["demo", "--instruction", " "], "is empty"),
         (["demo", "--scene", "moon"], "moon"),
@@ -101,3 +102,10 @@ def test_settings_of_one_run_are_given_by_name(block: list[str], capsys: pytest.
     assert "no pose" in capsys.readouterr().out
     assert main([*block, "--set", "geometry.erode_px=-1"]) == 2
     assert "geometry.erode_px: -1 is outside 0 to 50 px" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["tracker", "pipeline", "geometry"])
+def test_every_benchmark_has_what_the_command_calls(what: str) -> None:
+    bench = _load_benchmark(what)
+    assert callable(bench.measure)
+    assert callable(bench.table)

@@ -249,6 +249,7 @@ def _load_benchmark(name: str) -> Any:
     if spec is None or spec.loader is None:
         raise ReferentError(f"{path} is not a Python module")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 

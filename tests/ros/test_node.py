@@ -11,6 +11,7 @@ from robot import a_robot
 from sensor_msgs.msg import CompressedImage, Image
 
 from referent.messages import rgb_from_image
+from referent.types import RgbdFrame
 from referent_ros import camera_messages
 
 RED = {"red": (10, 10, 24, 24)}
@@ -104,6 +105,19 @@ def test_a_bad_image_is_told_in_diagnostics_and_the_next_frame_carries_on() -> N
         values = {pair.key: pair.value for pair in status.values}
         assert values["/color/image_rect bad"] == "1"
         assert robot.show(painted(2, RED)).objects[0].state == TrackedObject.TRACKING
+
+
+def test_depth_that_is_unknown_everywhere_is_told_and_masks_still_come() -> None:
+    blind = painted(0, RED)
+    blind = RgbdFrame(
+        blind.stamp_ns, blind.camera_frame, blind.rgb, np.full_like(blind.depth_m, np.nan), blind.intrinsics
+    )
+    with a_robot() as robot:
+        robot.say("the red block")
+        tracks = robot.show(blind)
+        assert tracks.objects[0].has_bbox
+        assert not tracks.objects[0].has_pose
+        robot.wait_for_diagnosis("input", "no pixel of the image has a known depth")
 
 
 def test_a_picture_whose_size_differs_from_camera_info_is_told_and_costs_itself_only() -> None:

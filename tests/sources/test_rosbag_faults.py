@@ -190,3 +190,12 @@ def test_color_and_depth_that_never_meet_in_time(tmp_path: Path) -> None:
     line = fault_of(a_bag(tmp_path / "bag", a_recording(1, depth_late_ns=100_000_000)))
     assert f"no {COLOR} image has a {DEPTH} image within 0.02 s" in line
     assert "raise input.max_skew_s" in line
+
+
+def test_depth_that_is_unknown_everywhere(tmp_path: Path) -> None:
+    recorded = [
+        (topic, when_ns, an_image(np.zeros_like(COUNTS), "16UC1", stamp_ns=when_ns) if topic == DEPTH else message)
+        for topic, when_ns, message in a_recording(2)
+    ]
+    line = fault_of(a_bag(tmp_path / "bag", recorded))
+    assert f"{DEPTH}: no pixel of any depth image is known" in line

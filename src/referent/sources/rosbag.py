@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from referent.config import InputConfig
 from referent.errors import BadMessage
@@ -196,8 +199,20 @@ def _require_fitting(path: Path, bag: BagReader, topics: ChosenTopics, config: I
         depth = bag.first(topic)
         trial.add_depth(stamp_ns(depth.header), _depth_m(depth, config))
         require_registered(frame_name(color.header), frame_name(depth.header))
+        _require_known_depth(bag, topic, config)
     except BadMessage as error:
         raise BadMessage(f"{path}: {topic}: {error}") from error
+
+
+def _require_known_depth(bag: BagReader, topic: str, config: InputConfig) -> None:
+    """Raise BadMessage unless some pixel of some image is known; mostly the first image settles it."""
+    for _, _, data in bag.raw([topic]):
+        with suppress(BadMessage):  # a single bad message is skipped and counted when frames are read
+            if np.isfinite(_depth_m(bag.decode(topic, data), config)).any():
+                return
+    raise BadMessage(
+        f"no pixel of any depth image is known: all are 0, NaN or beyond input.max_depth_m ({config.max_depth_m:g} m)"
+    )
 
 
 def _instructions(bag: BagReader, topics: ChosenTopics) -> tuple[tuple[int, str], ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
@@ -122,6 +123,8 @@ class Listener:
     def _on_depth(self, msg: Image | CompressedImage) -> None:
         settings = self._settings
         depth_m = depth_from_image(msg, unit_m=settings.depth_unit_m, max_depth_m=settings.max_depth_m)
+        if not np.isfinite(depth_m).any():  # masks still come, poses cannot
+            self._health[self._depth].failed("no pixel of the image has a known depth")
         self._skew.depth(stamp_ns(msg.header))
         self._hand_over(self._assembler.add_depth(stamp_ns(msg.header), depth_m))
 
