@@ -30,7 +30,7 @@ def served(reply: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Grounde
 
 
 def spoken(reply: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Grounder:
-    """A real, untrained checkpoint that pads to 4:3, with the recorded words in its mouth."""
+    """A real, untrained checkpoint with the recorded words in its mouth."""
     from referent.grounding.backends import qwen3_vl
 
     monkeypatch.setattr(qwen3_vl, "speak", lambda *_, **__: [(character, 0.5) for character in reply])
@@ -50,7 +50,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("untrained")
     tokenizer = build_tokenizer(["red", "mug"])
     model = build_model(tokenizer)
-    model.config.picture_aspect = None  # recorded replies are about the frame itself
+    model.config.picture_size = None  # recorded replies are about the frame itself
     save_bundle(model, build_processor(tokenizer), folder)
     return folder
 

@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from referent.config import GrounderConfig
 from referent.errors import BadInstruction, BadMessage, ConfigError, UnreadableReply, WeightsMissing
-from referent.grounding.backends.qwen3_vl import Qwen3VLGrounder, load_model, speak
+from referent.grounding.backends.qwen3_vl import Qwen3VLGrounder, load_model, picture_for_model, speak
 from referent.grounding.picture import ground_picture, grounding_lines
 from referent.grounding.prompts import chat_messages, question
 from referent.sources.simulation.scenes import named_scene
 from referent.sources.simulation.simulate import simulate
 from referent.sources.simulation.truth import SimulatedFrame
+from referent.training.grounder_eval import evaluate, table
 from referent.training.grounder_model import build_model, build_processor, build_tokenizer, save_bundle
 from referent.types import Grounding, GroundingRequest, Intrinsics, RegroundReason, RgbdFrame, Target, Turn
 
@@ -103,6 +105,23 @@ def test_pictures_that_are_none_and_empty_texts_are_refused(tmp_path: Path) -> N
         ground_picture(tmp_path / "text.png", " ", GrounderConfig())
 
 
+@pytest.mark.parametrize("size", [(640, 480), (480, 640), (1280, 720), (333, 257), (31, 200), (1000, 1000)])
+def test_every_shape_of_picture_reaches_a_model_of_one_size_on_its_own_grid(
+    untrained: Path, size: tuple[int, int]
+) -> None:
+    """A marked pixel stays where it is told to be: padding and resizing agree with the scale of the coordinates."""
+    _, processor = load_model(untrained, "cpu")
+    width, height = size
+    rgb = np.zeros((height, width, 3), np.uint8)
+    y, x = height * 3 // 4, width // 4
+    rgb[max(0, y - 8) : y + 8, max(0, x - 8) : x + 8] = 255
+    shown, (wide, high) = picture_for_model(rgb, (256, 192))
+    assert processor.image_processor(images=[Image.fromarray(shown)])["image_grid_thw"][0].tolist() == [1, 12, 16]
+    ys, xs = np.nonzero(shown[..., 0] > 200)
+    assert abs(xs.mean() / 256 * wide - x) <= 1.5 * wide / 256
+    assert abs(ys.mean() / 192 * high - y) <= 1.5 * high / 192
+
+
 @pytest.fixture(scope="module")
 def bundled() -> Qwen3VLGrounder:
     return Qwen3VLGrounder(a_config("referent-qwen3vl-tiny"))
@@ -145,6 +164,18 @@ def test_the_bundled_model_says_nothing_when_it_is_not_there(
     grounding = bundled.ground(a_request("pick up the purple banana", tabletop.frame.rgb))
     assert grounding.items == ()
     assert grounding.raw == "[]"
+
+
+def test_the_bundled_model_answers_about_unseen_pictures_in_unseen_sentences_and_does_look(
+    bundled: Qwen3VLGrounder,
+) -> None:
+    """The card's numbers (0.93 and 0.97 on 400 questions) with room for a small sample."""
+    lines = {(line.kind, line.held_out): line for line in table(evaluate(bundled, first_seed=7000, scenes=12))}
+    assert lines["attribute", False].count + lines["attribute", True].count > 10
+    for held_out in (False, True):
+        assert lines["attribute", held_out].right >= 0.75
+        assert lines["absent", held_out].right >= 0.75
+    assert lines["other picture", False].right <= 0.2
 
 
 @pytest.mark.parametrize("cut", [(slice(None), slice(0, 360)), (slice(0, 360), slice(None))])

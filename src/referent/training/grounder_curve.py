@@ -40,7 +40,7 @@ def plot(lines: Sequence[Mapping[str, float]]) -> Image.Image:
         draw.text((14, y - 6), f"{fifth / 5:.1f}", fill="black")
     for quarter in range(5):
         x = LEFT + (RIGHT - LEFT) * quarter / 4
-        draw.text((x - 8, BOTTOM + 8), f"{end_min * quarter / 4:.0f} min", fill="black")
+        draw.text((x - 24, BOTTOM + 8), f"{end_min * quarter / 4:.0f} min", fill="black")
     for number, (name, (color, title)) in enumerate(SHOWN.items()):
         draw.text((LEFT + 140 * number, 8), title, fill=color)
         draw.line(_points(lines, name, end_min), fill=color, width=2)

@@ -29,6 +29,7 @@ from referent.sources.simulation.truth import SimulatedFrame
 from referent.types import Array, Grounder, Grounding, GroundingRequest, RegroundReason, RgbdFrame, Target
 
 OTHER_PICTURE = "other picture"
+NEAR_MISS = "absent, near miss"  # color and category are both in the picture, but not on one object
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,14 @@ def questions(
         for held_out in (False, True):
             rng = np.random.default_rng((seed, held_out))
             for expression in expressions_for(simulated.truth, rng, per_kind=1, held_out=held_out):
-                yield simulated, expression, held_out
+                near_miss = expression.kind == "absent" and _is_near_miss(expression, simulated)
+                yield simulated, replace(expression, kind=NEAR_MISS) if near_miss else expression, held_out
+
+
+def _is_near_miss(expression: Expression, simulated: SimulatedFrame) -> bool:
+    words = expression.phrase.split()
+    seen = [thing for thing in simulated.truth.objects if thing.visible_px > 0]
+    return any(thing.category in words for thing in seen) and any(thing.color in words for thing in seen)
 
 
 def answer(grounder: Grounder, frame: RgbdFrame, text: str) -> Grounding | None:
@@ -99,9 +107,9 @@ def judged(grounding: Grounding | None, expression: Expression, simulated: Simul
     )
 
 
-def evaluate(grounder: Grounder, *, first_seed: int, scenes: int) -> list[Outcome]:
+def evaluate(grounder: Grounder, *, first_seed: int, scenes: int, width: int = 640, height: int = 480) -> list[Outcome]:
     """Every question's outcome, those of the control included."""
-    asked = list(questions(first_seed, scenes))
+    asked = list(questions(first_seed, scenes, width=width, height=height))
     outcomes = [judged(answer(grounder, s.frame, e.text), e, s, held_out) for s, e, held_out in asked]
     singles = [(s, e) for s, e, held_out in asked if e.kind == "attribute" and not held_out]
     for (simulated, expression), (other, _) in zip(singles, [*singles[1:], *singles[:1]], strict=True):
@@ -113,7 +121,7 @@ def evaluate(grounder: Grounder, *, first_seed: int, scenes: int) -> list[Outcom
 def table(outcomes: Sequence[Outcome]) -> list[Line]:
     """One line per kind and per known or held-out sentences, then the single targets together."""
     lines = []
-    for kind in (*KINDS, OTHER_PICTURE):
+    for kind in (*KINDS, NEAR_MISS, OTHER_PICTURE):
         for held_out in (False, True):
             group = [outcome for outcome in outcomes if (outcome.kind, outcome.held_out) == (kind, held_out)]
             if group:
@@ -131,7 +139,7 @@ def as_markdown(lines: Sequence[Line]) -> str:
     rows = ["| question | sentences | n | parsed | right | mean IoU |", "|---|---|---|---|---|---|"]
     for line in lines:
         wording = "held out" if line.held_out else "known"
-        overlap = "-" if line.kind == "absent" else f"{line.mean_iou:.3f}"
+        overlap = "-" if line.kind in ("absent", NEAR_MISS) else f"{line.mean_iou:.3f}"
         rows.append(f"| {line.kind} | {wording} | {line.count} | {line.parsed:.3f} | {line.right:.3f} | {overlap} |")
     return "\n".join(rows)
 
@@ -163,11 +171,14 @@ def main() -> None:
     parser.add_argument("--model", default="referent-qwen3vl-tiny")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--scenes", type=int, default=120)
+    parser.add_argument("--width", type=int, default=640)
+    parser.add_argument("--height", type=int, default=480)
     parser.add_argument("--json", type=Path, help="write the table and every outcome here")
     options = parser.parse_args()
     grounder = backends.create(GrounderConfig(model=options.model, device="cpu", threads=1))
     started = time.perf_counter()
-    outcomes = evaluate(grounder, first_seed=options.first_seed, scenes=options.scenes)
+    size = {"width": options.width, "height": options.height}
+    outcomes = evaluate(grounder, first_seed=options.first_seed, scenes=options.scenes, **size)
     lines = table(outcomes)
     latencies = np.array([outcome.latency_s for outcome in outcomes if outcome.parsed])
     print(as_markdown(lines))

@@ -115,7 +115,7 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen3VLConfig:
         vision_start_token_id=ids["<|vision_start|>"],
         vision_end_token_id=ids["<|vision_end|>"],
         tie_word_embeddings=True,
-        picture_aspect=PICTURE_WIDTH / PICTURE_HEIGHT,
+        picture_size=[PICTURE_WIDTH, PICTURE_HEIGHT],  # what the adapter makes of every picture
     )
 
 

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from referent.config import GrounderConfig
 from referent.errors import ConfigError, GrounderUnavailable, WeightsMissing
-from referent.grounding.coordinates import padded_size, padded_to_aspect, pixels_per_unit
+from referent.grounding.coordinates import padded_to_aspect, pixels_per_unit
 from referent.grounding.prompts import Message, messages_from_request
 from referent.grounding.replies import Token, locate, score_of_span, with_scores
 from referent.types import Array, Grounding, GroundingRequest
@@ -28,16 +30,15 @@ class Qwen3VLGrounder:
         self._config = config
         self._device = _device(config.device)
         self._model, self._processor = load_model(entry.folder, self._device)
-        aspect = getattr(self._model.config, "picture_aspect", None)
-        self._aspect: float | None = None if aspect is None else float(aspect)
+        size = getattr(self._model.config, "picture_size", None)
+        self._picture_size: tuple[int, int] | None = None if size is None else (int(size[0]), int(size[1]))
 
     def ground(self, request: GroundingRequest) -> Grounding:
         """Where the request's expression is in its frame. Raises UnreadableReply or GrounderUnavailable."""
         started = time.perf_counter()
         rgb = request.frame.rgb
         size = (rgb.shape[1], rgb.shape[0])
-        shown = rgb if self._aspect is None else padded_to_aspect(rgb, self._aspect)
-        shown_size = size if self._aspect is None else padded_size(*size, self._aspect)
+        shown, shown_size = picture_for_model(rgb, self._picture_size)
         tokens = self._speak(shown, messages_from_request(request))
         text = "".join(piece for piece, _ in tokens)
         # This family writes thousandths of the picture, however its processor resizes it.
@@ -64,6 +65,21 @@ class Qwen3VLGrounder:
                 return speak(self._model, self._processor, rgb, messages, max_new_tokens=self._config.max_new_tokens)
         except RuntimeError as error:  # torch reports memory and device faults so
             raise GrounderUnavailable(f"{self._config.model} failed on {self._device}: {error}") from error
+
+
+def picture_for_model(rgb: Array, size: tuple[int, int] | None) -> tuple[Array, tuple[int, int]]:
+    """The picture to show, and the size in pixels of `rgb` that it stands for.
+
+    A model made for one `size` (width, height) gets every picture padded to that shape and resized to it here: the
+    processor's own resize rounds sides down to whole patches, which for an almost fitting shape changes the grid.
+    """
+    if size is None:
+        return rgb, (rgb.shape[1], rgb.shape[0])
+    from PIL import Image
+
+    padded = padded_to_aspect(rgb, size[0] / size[1])
+    resized = Image.fromarray(padded).resize(size, Image.Resampling.BICUBIC)
+    return np.asarray(resized), (padded.shape[1], padded.shape[0])
 
 
 def load_model(folder: Path, device: str) -> tuple[Any, Any]:
