@@ -70,6 +70,7 @@ def test_bundled_models_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
         (["bag", "no_such_folder", "--output", "unused"], "no_such_folder"),
         (["replay", "no_such_bag", "--instruction", "x"], "no_such_bag"),
         (["evaluate", "--suite", "none_such"], "none_such"),
+        (["simulate", "--seconds", "0.1", "--output", "/proc/none/bag"], "/proc/none"),
         (["bench", "tracker", "--against", "nobody"], "nobody"),
         (["demo", "--seconds", "0"], "--seconds 0"),
         (["demo", "--instruction", " "], "is empty"),

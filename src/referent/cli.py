@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from referent.errors import ConfigError, ReferentError
 
 Command = Callable[[argparse.Namespace], int]
 DONE, WRONG_INPUT, INTERRUPTED = 0, 2, 130
+WRONG_PATHS = (PermissionError, NotADirectoryError, FileNotFoundError, FileExistsError, IsADirectoryError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ReferentError as error:
         print(f"referent: {error}", file=sys.stderr)
         return WRONG_INPUT
+    except WRONG_PATHS as error:
+        print(f"referent: {error.filename}: {error.strerror}", file=sys.stderr)
+        return WRONG_INPUT
+    except BrokenPipeError:  # `referent config show | head`: whoever reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except KeyboardInterrupt:
         print("referent: interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -58,7 +58,8 @@ class Pipeline:
         self._supervisor.observe(tuple(masks.values()))
         events += self._ask(frame, masks)
         clock.lap("ground")
-        objects = tuple(self._located(record, frame, masks) for record in self._supervisor.records)
+        up_in_camera = self._up_in_camera(frame)
+        objects = tuple(self._located(record, frame, masks, up_in_camera) for record in self._supervisor.records)
         output_from_camera = self._lookup(self._config.output.frame, frame.camera_frame, frame.stamp_ns)
         clock.lap("locate")
         return FrameResult(
@@ -137,9 +138,11 @@ class Pipeline:
             self._supervisor.observe(tuple(masks.values()))
         return events
 
-    def _located(self, record: TargetRecord, frame: RgbdFrame, masks: Mapping[str, TrackedMask]) -> TrackedObject:
+    def _located(
+        self, record: TargetRecord, frame: RgbdFrame, masks: Mapping[str, TrackedMask], up_in_camera: Array | None
+    ) -> TrackedObject:
         mask = masks.get(record.target.id)
-        pose = self._pose(record.target.id, frame, mask) if mask is not None else None
+        pose = self._pose(record.target.id, frame, mask, up_in_camera) if mask is not None else None
         return TrackedObject(
             target=record.target,
             label=record.label,
@@ -151,14 +154,16 @@ class Pipeline:
             reason=record.reason,
         )
 
-    def _pose(self, object_id: str, frame: RgbdFrame, mask: TrackedMask) -> ObjectPose | None:
+    def _pose(
+        self, object_id: str, frame: RgbdFrame, mask: TrackedMask, up_in_camera: Array | None
+    ) -> ObjectPose | None:
         if frame.depth_m is None or not mask.mask.any():
             return None
         pose = estimate_pose(
             frame,
             mask.mask,
             self._config.geometry,
-            up_in_camera=self._up_in_camera(frame),
+            up_in_camera=up_in_camera,
             previous=self._boxes.get(object_id),
         )
         if pose is not None:
@@ -207,7 +212,7 @@ def replay_worker(config: Config) -> Worker:
 def live_worker(config: Config) -> Worker:
     """For a robot: local models run in a process of their own, servers are waited for on a thread."""
     make_grounder = partial(backends.create, config.grounder)
-    if config.grounder.url:
+    if config.grounder.backend in backends.SERVERS:
         return ThreadWorker(make_grounder)
     return ProcessWorker(make_grounder, timeout_s=config.grounder.timeout_s)
 

@@ -10,7 +10,8 @@ from doubles import ScriptedWorker
 from painted import painted
 
 from referent.config import GroundingConfig
-from referent.grounding.supervisor import GroundingSupervisor, box_iou, mask_box_xyxy, prompt_from_item
+from referent.grounding.boxes import box_iou, mask_box_xyxy
+from referent.grounding.supervisor import GroundingSupervisor, prompt_from_item
 from referent.types import (
     Array,
     Grounding,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from referent.cli import main
 from referent.evaluation.lines import mask_from_rle
@@ -90,6 +91,12 @@ def test_the_real_kitchen_is_followed_from_a_box(real_data: Path, tmp_path: Path
         (["--instruction", "x", "--set", "tracker.model=nowhere"], "nowhere"),
         (["--instruction", "x", "--set", "tracker.model=sam2.1-hiera-tiny"], "sam2.1"),
         (["--instruction", "x", "--set", "grounder.backend=oracle"], "oracle"),
+        (["--instruction", "x", "--set", "grounder.backend=openai_server"], "grounder.url: ''"),
+        pytest.param(
+            ["--instruction", "x", "--set", "tracker.device=cuda"],
+            "tracker.device: 'cuda' is set, but torch finds no GPU",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
         (["--instruction", "x", "--color-topic", "/nowhere"], "/nowhere"),
         (["--instruction", "x", "--config", "missing.yaml"], "missing.yaml: cannot be read"),
     ],

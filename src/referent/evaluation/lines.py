@@ -9,6 +9,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from referent.geometry.poses import quaternion_xyzw, transform_pose
+from referent.grounding.boxes import mask_box_xyxy
 from referent.sources.simulation.truth import FrameTruth, ObjectTruth
 from referent.types import Array, FrameResult, GroundingEvent, OrientedBox, TrackedObject
 
@@ -30,10 +31,8 @@ def mask_from_rle(rle: Mapping[str, Any]) -> Array:
 
 def bbox_of(mask: Array) -> list[int] | None:
     """Tight box [x1, y1, x2, y2] of an (H, W) bool mask, x2/y2 exclusive; None when it is empty."""
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    if not len(columns):
-        return None
-    return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
+    box = mask_box_xyxy(mask)
+    return None if box is None else [int(value) for value in box]
 
 
 def rounded(values: Array) -> list[Any]:

@@ -14,6 +14,7 @@ from referent.errors import BadMessage
 from referent.geometry.camera import known_depth
 from referent.geometry.estimate import estimate_pose
 from referent.geometry.poses import quaternion_xyzw
+from referent.messages import metres_from_counts
 from referent.types import Array, Intrinsics, ObjectPose, RgbdFrame
 
 _CAMERA_KEYS = ("width", "height", "fx", "fy", "cx", "cy")
@@ -95,20 +96,19 @@ def read_mask(path: Path, intrinsics: Intrinsics) -> Array:
 
 def read_depth(path: Path, intrinsics: Intrinsics, *, unit_m: float, max_depth_m: float) -> Array:
     """A 16-bit image or a float32 `.npy` as (H, W) float32 metres, NaN = unknown."""
-    depth = _sized(path, _depth_npy(path) if path.suffix == ".npy" else _depth_image(path, unit_m), intrinsics)
+    metres = _depth_npy(path) if path.suffix == ".npy" else _depth_image(path, unit_m, max_depth_m)
+    depth = _sized(path, metres, intrinsics)
     depth = np.where(known_depth(depth) & (depth <= max_depth_m), depth, np.nan).astype(np.float32)
     if np.isnan(depth).all():
         raise BadMessage(f"{path}: no pixel holds a depth between 0 and {max_depth_m:g} m; all are unknown")
     return np.asarray(depth)
 
 
-def _depth_image(path: Path, unit_m: float) -> Array:
+def _depth_image(path: Path, unit_m: float, max_depth_m: float) -> Array:
     counts = _image(path, cv2.IMREAD_UNCHANGED)
     if counts.dtype != np.uint16 or counts.ndim != 2:
         raise BadMessage(f"{path}: depth is {counts.dtype} {counts.shape}; a 16-bit single-channel PNG in mm is needed")
-    metres = counts.astype(np.float32) * np.float32(unit_m)
-    metres[counts == np.iinfo(np.uint16).max] = np.nan  # some drivers write the largest count for "none"
-    return metres
+    return metres_from_counts(counts, unit_m=unit_m, max_depth_m=max_depth_m)
 
 
 def _depth_npy(path: Path) -> Array:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from referent.errors import UnreadableReply
+from referent.grounding.boxes import box_iou
 from referent.grounding.lenient_json import Container, Entry, Value, containers
-from referent.types import Array, GroundingItem
+from referent.types import GroundingItem
 
 BOX_KEYS = ("bbox_2d", "box_2d", "bbox", "box", "bounding_box", "boundingbox", "bboxes", "boxes")
 POINT_KEYS = ("point_2d", "point", "points", "points_2d")
@@ -328,14 +329,7 @@ def _repeats(item: GroundingItem, others: Sequence[GroundingItem], notes: list[s
     if item.box_xyxy is None:
         return False
     for other in others:
-        if other.box_xyxy is not None and _iou(item.box_xyxy, other.box_xyxy) > SAME_BOX_IOU:
+        if other.box_xyxy is not None and box_iou(item.box_xyxy, other.box_xyxy) > SAME_BOX_IOU:
             notes.append(f"{item.label}: the same box again")
             return True
     return False
-
-
-def _iou(a: Array, b: Array) -> float:
-    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
-    shared = float(np.prod(np.clip(high - low, 0, None)))
-    both = float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]))
-    return shared / (both - shared)

@@ -12,6 +12,7 @@ import numpy as np
 
 from referent.config import GroundingConfig
 from referent.errors import BadInstruction
+from referent.grounding.boxes import box_iou, mask_box_xyxy
 from referent.grounding.policy import Evidence, backoff_s, reason_to_ask, state_of
 from referent.types import (
     Array,
@@ -259,22 +260,6 @@ def prompt_from_item(item: GroundingItem, *, object_id: str, stamp_ns: int) -> P
         mask=item.mask,
         embedding=item.embedding,
     )
-
-
-def box_iou(a_xyxy: Array, b_xyxy: Array) -> float:
-    """Intersection over union of two boxes."""
-    width, height = np.minimum(a_xyxy[2:], b_xyxy[2:]) - np.maximum(a_xyxy[:2], b_xyxy[:2])
-    intersection = max(float(width), 0.0) * max(float(height), 0.0)
-    union = float(np.prod(a_xyxy[2:] - a_xyxy[:2]) + np.prod(b_xyxy[2:] - b_xyxy[:2])) - intersection
-    return intersection / union if union > 0 else 0.0
-
-
-def mask_box_xyxy(mask: Array) -> Array | None:
-    """The tight box of a mask, x2 and y2 exclusive; None when it is empty."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if len(rows) == 0:
-        return None
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
 
 
 def _wanted(records: Sequence[TargetRecord], reason: RegroundReason) -> tuple[Target, ...]:

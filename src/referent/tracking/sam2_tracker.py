@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from referent.config import TrackerConfig
-from referent.errors import BadInstruction, BadMessage
+from referent.errors import BadInstruction, BadMessage, ConfigError
 from referent.tracking.engine import Sam2Engine, Sighting
 from referent.tracking.features import FeatureRing, FrameFeatures
 from referent.tracking.masks import mask_from_logits, mask_iou
@@ -36,7 +36,7 @@ class _Track:
 class Sam2Tracker:
     """A `types.Tracker`. Belongs to one thread. `config.threads` > 0 sets torch's threads for the whole process.
 
-    Raises WeightsMissing when the model cannot be loaded.
+    Raises WeightsMissing when the model cannot be loaded, ConfigError when its device is not there.
     """
 
     def __init__(self, config: TrackerConfig, entry: ModelEntry) -> None:
@@ -141,6 +141,8 @@ class Sam2Tracker:
 
 
 def _device(choice: str) -> str:
+    if choice == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("tracker.device: 'cuda' is set, but torch finds no GPU; use auto or cpu")
     if choice == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return choice

@@ -12,7 +12,7 @@ from referent.config import GrounderConfig
 from referent.errors import ConfigError
 from referent.types import Grounder
 
-__all__ = ["BACKENDS", "ENTRY_POINT_GROUP", "create", "known_backends"]
+__all__ = ["BACKENDS", "ENTRY_POINT_GROUP", "SERVERS", "create", "known_backends"]
 
 ENTRY_POINT_GROUP = "referent.grounders"
 # Nothing is imported before it is chosen.
@@ -22,6 +22,8 @@ BACKENDS: Mapping[str, str] = MappingProxyType(
         "openai_server": "referent.grounding.backends.openai_server:OpenAIGrounder",
     }
 )
+# These wait for a server: a thread is enough for them. All others compute, and get a process of their own.
+SERVERS = frozenset({"openai_server"})
 
 
 def known_backends() -> dict[str, str]:
