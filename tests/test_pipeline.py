@@ -10,10 +10,10 @@ from doubles import ColorGrounder, ColorTracker
 from painted import painted
 
 from referent.config import Config, override
-from referent.errors import BadInstruction, BadMessage
+from referent.errors import BadInstruction, BadMessage, ConfigError
 from referent.frames.transforms import TransformBuffer
 from referent.grounding.workers import NoWorker, ReplayWorker
-from referent.pipeline import Pipeline
+from referent.pipeline import Pipeline, live_worker
 from referent.types import FrameResult, RgbdFrame, TrackState
 
 RED, BLUE = (10, 10, 24, 24), (40, 20, 56, 40)
@@ -275,6 +275,11 @@ def test_an_instruction_that_says_nothing_or_too_much_is_refused_and_changes_not
         run.pipeline.instruct(text)
     run.over(frames(range(1), moving_red))
     assert run.states == [TrackState.TRACKING]
+
+
+def test_a_live_grounder_of_an_unknown_name_is_refused_before_the_first_frame() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'qwen3_vl'"):
+        live_worker(override(Config(), {"grounder.backend": "qwen3vl"}))
 
 
 def test_two_runs_are_the_same() -> None:

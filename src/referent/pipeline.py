@@ -210,7 +210,11 @@ def replay_worker(config: Config) -> Worker:
 
 
 def live_worker(config: Config) -> Worker:
-    """For a robot: local models run in a process of their own, servers are waited for on a thread."""
+    """For a robot: local models run in a process of their own, servers are waited for on a thread.
+
+    Raises ConfigError for an unknown backend.
+    """
+    backends.check(config.grounder)  # here and now: the worker would tell only when first asked
     make_grounder = partial(backends.create, config.grounder)
     if config.grounder.backend in backends.SERVERS:
         return ThreadWorker(make_grounder)

@@ -12,7 +12,7 @@ from referent.config import GrounderConfig
 from referent.errors import ConfigError
 from referent.types import Grounder
 
-__all__ = ["BACKENDS", "ENTRY_POINT_GROUP", "SERVERS", "create", "known_backends"]
+__all__ = ["BACKENDS", "ENTRY_POINT_GROUP", "SERVERS", "check", "create", "known_backends"]
 
 ENTRY_POINT_GROUP = "referent.grounders"
 # Nothing is imported before it is chosen.
@@ -31,13 +31,19 @@ def known_backends() -> dict[str, str]:
     return {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)} | dict(BACKENDS)
 
 
-def create(config: GrounderConfig) -> Grounder:
-    """The grounder that `config.backend` names. Raises ConfigError for an unknown one and WeightsMissing."""
+def check(config: GrounderConfig) -> None:
+    """Raise ConfigError unless `config.backend` is known; nothing is imported."""
     known = known_backends()
     if config.backend not in known:
         close = difflib.get_close_matches(config.backend, known, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise ConfigError(f"grounder.backend: {config.backend!r} is unknown; {hint}known: {', '.join(sorted(known))}")
+
+
+def create(config: GrounderConfig) -> Grounder:
+    """The grounder that `config.backend` names. Raises ConfigError for an unknown one and WeightsMissing."""
+    check(config)
+    known = known_backends()
     module, _, name = known[config.backend].partition(":")
     try:
         make = getattr(import_module(module), name)
