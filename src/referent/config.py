@@ -74,6 +74,19 @@ class TrackerConfig:
 
     model: str = setting("referent-sam2-small", "name in models/models.yaml")
     device: str = setting("auto", "where SAM 2 runs", choices=("auto", "cpu", "cuda"))
+    precision: str = setting(
+        "auto", "arithmetic; auto = bf16 on a GPU, fp32 on a CPU", choices=("auto", "fp32", "bf16")
+    )
+    acceleration: str = setting(
+        "auto",
+        "how SAM 2's steps are launched; auto = CUDA graphs on a GPU, eager on a CPU",
+        choices=("auto", "eager", "compile", "graphs"),
+    )
+    memory_policy: str = setting(
+        "official",
+        "which frames an object is remembered by: as SAM 2 does, or anchored",
+        choices=("official", "anchored"),
+    )
     threads: int = setting(
         1, "CPU threads of the tracker; 0 = leave to torch, results then depend on the machine", low=0, high=256
     )
@@ -84,6 +97,13 @@ class TrackerConfig:
     max_cond_frames: int = setting(4, "prompted frames remembered per object", low=1, high=64)
     agreement_iou: float = setting(
         0.8, "a new prompt that overlaps the track this much keeps the object's earlier prompted frames", low=0, high=1
+    )
+    catch_up_frames: int = setting(
+        4, "past frames a corrected track catches up between two live frames; 0 = all at once", low=0, high=10_000
+    )
+    catch_up_stride: int = setting(1, "a correction is carried over every n-th past frame; 1 = exact", low=1, high=30)
+    commit_max_area: float = setting(
+        0.8, "a corrected track whose mask fills more of the picture than this is refused", low=0.01, high=1
     )
     fill_hole_area: int = setting(0, "holes up to this many low-res pixels are filled; 0 = none", unit="px", low=0)
 

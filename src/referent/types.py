@@ -178,7 +178,11 @@ class GroundingFailure:
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """A region given to the tracker for one object on one (present or past) frame. Exactly one geometry is set."""
+    """A region given to the tracker for one object on one (present or past) frame. Exactly one geometry is set.
+
+    A prompt replaces what the tracker remembers of the object; with `refine` it corrects it: the memory of the frames
+    before, and the mask the object had in this one, are taken into account.
+    """
 
     object_id: str
     stamp_ns: int
@@ -186,7 +190,8 @@ class Prompt:
     points_xy: Array | None = None  # (N, 2) float32
     point_labels: Array | None = None  # (N,) int32, 1 = inside, 0 = outside
     mask: Array | None = None  # (H, W) bool
-    embedding: Array | None = None  # (N, C) float32
+    embedding: Array | None = None  # (N, C) float32, tokens for the mask decoder (what a [SEG] token is projected to)
+    refine: bool = False
 
     def __post_init__(self) -> None:
         kinds = [g for g in (self.box_xyxy, self.points_xy, self.mask, self.embedding) if g is not None]
@@ -194,6 +199,17 @@ class Prompt:
             raise ValueError(f"prompt for {self.object_id!r}: {len(kinds)} geometries, exactly one is needed")
         if (self.points_xy is None) != (self.point_labels is None):
             raise ValueError(f"prompt for {self.object_id!r}: points and labels come together")
+
+
+@dataclass(frozen=True)
+class TrackHealth:
+    """How one object's track is doing in one frame, beyond its scores. Ratios are 1 where all is well."""
+
+    stability: float  # area with the threshold raised / lowered a little, in [0, 1] (mask_decoder.py)
+    area_ratio: float  # area / median area of its last seen frames; 0 when it is not seen
+    alternative_iou: float  # IoU of its box with and without the decoder's best other mask; low = look-alike (DAM4SAM)
+    overlap: float  # largest IoU of its mask with another object's mask, 0 = alone
+    scene_cut: float  # how much the whole picture changed since the last frame, 0 to 1 (color histogram distance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,6 +221,7 @@ class TrackedMask:
     score: float  # in [0, 1]: sigmoid(object score) * predicted IoU
     predicted_iou: float  # in [0, 1]
     object_score: float  # logit; <= 0 means "not in view" (sam2_base.py)
+    health: TrackHealth | None = None
 
     def __post_init__(self) -> None:
         _check("mask", self.mask, shape=(None, None), dtype=np.bool_)
