@@ -1,99 +1,206 @@
-"""What SAM 2 remembers of one object: exactly what a later frame can still read, and nothing more.
+"""What SAM 2 remembers of one object: exactly what a later frame can still read, and one frame more.
 
 Read at frame t (`_prepare_memory_conditioned_features`, sam2_base.py): every conditioning frame, the spatial memories
 of t-1..t-6 and the object pointers of t-1..t-15. Masks are the same as with an endless memory as long as an object
-has no more prompted frames than it has conditioning slots.
+has no more conditioning frames than slots. The frame more serves a correction of t after t itself was written.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from enum import Enum
+from typing import Any, Protocol
 
 from torch import Tensor
+
+from referent.tracking.health import Signs
 
 
 @dataclass(frozen=True, eq=False)
 class MemoryEntry:
-    """One object in one frame."""
+    """One object in one frame; immutable, so that memories and their snapshots share it."""
 
-    features: Tensor | None  # (1, C, h, w) bfloat16; None once only the pointer can be read
-    pointer: Tensor  # (1, D) float32
+    features: Tensor | None  # (h * w, C) bfloat16 tokens; None once only the pointer can be read
+    pointer: Tensor  # (D,) in the compute dtype
 
     @property
     def nbytes(self) -> int:
         """Bytes of tensor data."""
         return sum(part.nbytes for part in (self.features, self.pointer) if part is not None)
 
+    def owned(self) -> MemoryEntry:
+        """The same without views of larger tensors, so that keeping it keeps no other object's data."""
+        return MemoryEntry(None if self.features is None else _owned(self.features), _owned(self.pointer))
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryReading:
+    """What one frame reads of one object, in the official order."""
+
+    spatial: tuple[tuple[int, MemoryEntry], ...]  # (slot, entry); slot 0 = conditioning, else 1 = most recent
+    pointers: tuple[tuple[int, Tensor], ...]  # (age in frames >= 0, pointer); conditioning frames first
+
+    def __bool__(self) -> bool:
+        return bool(self.spatial)
+
 
 @dataclass(frozen=True)
 class MemoryBounds:
-    """How far back, in frames, what can be read, and how many prompted frames stay."""
+    """How many frames of which kind can be read."""
 
     cond_slots: int
-    spatial_frames: int
+    spatial_slots: int  # beside the conditioning frames
     pointer_frames: int
+    stride: int = 1  # spatial memories beyond the most recent come from every stride-th frame
 
     @classmethod
     def of_model(cls, model: Any, *, cond_slots: int) -> MemoryBounds:
-        """The reach of a `SAM2Base`; with a temporal stride r, (num_maskmem - 2) * r + 1 frames back."""
-        reach = (model.num_maskmem - 2) * model.memory_temporal_stride_for_eval + 1
-        return cls(cond_slots, reach, model.max_obj_ptrs_in_encoder - 1)
+        """The bounds of a `SAM2Base`."""
+        return cls(
+            cond_slots=cond_slots,
+            spatial_slots=model.num_maskmem - 1,
+            pointer_frames=model.max_obj_ptrs_in_encoder - 1,
+            stride=model.memory_temporal_stride_for_eval,
+        )
+
+    @property
+    def spatial_frames(self) -> int:
+        """Age in frames of the oldest spatial memory that can be read."""
+        return (self.spatial_slots - 1) * self.stride + 1
+
+
+class Fate(Enum):
+    """What becomes of a tracked frame."""
+
+    FORGOTTEN = "forgotten"
+    TRACKED = "tracked"  # remembered while it is recent
+    ANCHOR = "anchor"  # remembered like a prompted frame
+
+
+class MemoryPolicy(Protocol):
+    """Decides what is written and read. Has no state: one serves all objects. Frame numbers come in order."""
+
+    def fate(self, signs: Signs, *, frames_since_conditioning: int) -> Fate:
+        """What becomes of the newest frame."""
+        ...
+
+    def spatial(self, index: int, tracked: Sequence[int], bounds: MemoryBounds) -> list[tuple[int, int]]:
+        """(slot, frame) of the spatial memories that frame `index` reads, oldest first."""
+        ...
+
+    def pointers(self, index: int, tracked: Sequence[int], bounds: MemoryBounds) -> list[int]:
+        """The frames whose pointers frame `index` reads, most recent first."""
+        ...
+
+    def horizon(self, newest: int, tracked: Sequence[int], bounds: MemoryBounds) -> tuple[int, int]:
+        """The oldest frames whose features, and whose pointer, `newest` or a later frame can read."""
+        ...
 
 
 class ObjectMemory:
-    """Prompted (conditioning) and tracked frames of one object, by frame number. Bounded by `MemoryBounds`."""
+    """Conditioning (prompted or anchor) and tracked frames of one object, by frame number; bounded."""
 
-    def __init__(self, bounds: MemoryBounds) -> None:
+    def __init__(self, bounds: MemoryBounds, policy: MemoryPolicy) -> None:
         self._bounds = bounds
+        self._policy = policy
         self._conditioning: dict[int, MemoryEntry] = {}
+        self._anchors: frozenset[int] = frozenset()
         self._tracked: dict[int, MemoryEntry] = {}
+        self._newest = -1
 
-    def write(self, index: int, entry: MemoryEntry, *, prompted: bool) -> None:
-        """Remember frame `index`, the newest so far, and forget what no later frame can read."""
-        if prompted:
-            self._conditioning[index] = entry
-            self._free_a_slot()
-        else:
+    def prompt(self, index: int, entry: MemoryEntry) -> None:
+        """Remember a prompted frame, which may lie in the past: the tracked frames after it stay."""
+        self._condition(index, entry)
+        self._anchors -= {index}
+        self._settle(index)
+
+    def track(self, index: int, entry: MemoryEntry, signs: Signs) -> None:
+        """Let the policy decide what is remembered of a tracked frame, the newest so far."""
+        fate = self._policy.fate(signs, frames_since_conditioning=index - max(self._conditioning, default=index))
+        if fate is Fate.ANCHOR:
+            self._condition(index, entry)
+            self._anchors |= {index}
+        elif fate is Fate.TRACKED:
             self._tracked[index] = entry
-        self._prune(newest=index)
+        self._settle(index)
 
-    def conditioning_before(self, index: int) -> ObjectMemory:
-        """A memory of the prompted frames before `index` alone: a start for tracking anew from there."""
-        memory = ObjectMemory(self._bounds)
+    def read(self, index: int) -> MemoryReading:
+        """What frame `index` reads; empty when there is no conditioning frame."""
+        if not self._conditioning:
+            return MemoryReading((), ())
+        tracked = sorted(self._tracked)
+        spatial = [(0, entry) for entry in self._conditioning.values()]
+        spatial += [(slot, self._tracked[i]) for slot, i in self._policy.spatial(index, tracked, self._bounds)]
+        pointers = [(index - i, entry.pointer) for i, entry in self._conditioning.items() if i <= index]
+        recent = self._policy.pointers(index, tracked, self._bounds)
+        pointers += [(index - i, self._tracked[i].pointer) for i in recent]
+        return MemoryReading(tuple(spatial), tuple(pointers))
+
+    def before(self, index: int) -> ObjectMemory:
+        """What was remembered before frame `index`, the newest or the one before it; entries are shared."""
+        memory = ObjectMemory(self._bounds, self._policy)
         memory._conditioning = {i: entry for i, entry in self._conditioning.items() if i < index}
+        memory._anchors = frozenset(i for i in self._anchors if i < index)
+        memory._tracked = {i: entry for i, entry in self._tracked.items() if i < index}
+        memory._newest = min(self._newest, index - 1)
         return memory
 
-    def read(self, position_encoding: Tensor) -> dict[str, dict[int, dict[str, Any]]]:
-        """The memory in the words of `SAM2Base`; `position_encoding` (1, C, h, w) is that of every spatial memory."""
-        return {
-            "cond_frame_outputs": _as_outputs(self._conditioning, position_encoding),
-            "non_cond_frame_outputs": _as_outputs(self._tracked, position_encoding),
-        }
+    def snapshot(self) -> ObjectMemory:
+        """The memory as it is now; entries are shared."""
+        return self.before(self._newest + 1)
+
+    @property
+    def entries(self) -> Iterator[MemoryEntry]:
+        """All that is remembered, in no order."""
+        yield from self._conditioning.values()
+        yield from self._tracked.values()
 
     @property
     def nbytes(self) -> int:
         """Bytes of tensor data."""
-        return sum(entry.nbytes for kind in (self._conditioning, self._tracked) for entry in kind.values())
+        return sum(entry.nbytes for entry in self.entries)
+
+    def _condition(self, index: int, entry: MemoryEntry) -> None:
+        # The official predictor, too, drops the tracked output of a frame that becomes a conditioning frame.
+        self._tracked.pop(index, None)
+        self._conditioning[index] = entry.owned()
+
+    def _settle(self, index: int) -> None:
+        self._newest = max(self._newest, index)
+        self._free_a_slot()
+        self._prune()
 
     def _free_a_slot(self) -> None:
-        """Past the bound, keep the first prompted frame and the newest; the next oldest counts as tracked from then."""
-        if len(self._conditioning) > self._bounds.cond_slots:
-            oldest_first = sorted(self._conditioning)
-            index = oldest_first[1 if self._bounds.cond_slots > 1 else 0]
+        """A conditioning frame that loses its slot counts as tracked from then on, as an unselected one does."""
+        index = _slot_to_free(sorted(self._conditioning), self._anchors, self._bounds.cond_slots)
+        if index is not None:
             self._tracked[index] = self._conditioning.pop(index)
+            self._anchors -= {index}
 
-    def _prune(self, *, newest: int) -> None:
-        # The next reader is frame newest + 1, which sees newest - (frames - 1) and later.
+    def _prune(self) -> None:
+        features_from, pointers_from = self._policy.horizon(self._newest, sorted(self._tracked), self._bounds)
         for index, entry in list(self._tracked.items()):
-            if index <= newest - max(self._bounds.pointer_frames, self._bounds.spatial_frames):
+            if index < min(features_from, pointers_from):
                 del self._tracked[index]
-            elif index <= newest - self._bounds.spatial_frames and entry.features is not None:
+            elif entry.features is None:
+                continue
+            elif index < features_from:
                 self._tracked[index] = replace(entry, features=None)
+            elif index < self._newest - self._bounds.spatial_frames:
+                # Its neighbours in the batch are gone by now; do not keep their part of the tensors.
+                self._tracked[index] = entry.owned()
 
 
-def _as_outputs(entries: dict[int, MemoryEntry], position_encoding: Tensor) -> dict[int, dict[str, Any]]:
-    return {
-        index: {"maskmem_features": entry.features, "maskmem_pos_enc": [position_encoding], "obj_ptr": entry.pointer}
-        for index, entry in entries.items()
-    }
+def _slot_to_free(conditioning: Sequence[int], anchors: frozenset[int], slots: int) -> int | None:
+    """The conditioning frame to give up: a prompt between the first and the newest, else the oldest anchor."""
+    if len(conditioning) <= slots:
+        return None
+    prompted = [index for index in conditioning if index not in anchors]
+    if len(prompted) > 2:
+        return prompted[1]
+    return min(anchors, default=prompted[0])
+
+
+def _owned(tensor: Tensor) -> Tensor:
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()

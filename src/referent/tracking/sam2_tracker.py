@@ -8,7 +8,8 @@ on a frame.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,18 +19,76 @@ from referent.errors import BadInstruction, BadMessage, ConfigError
 from referent.tracking.engine import Sam2Engine, Sighting
 from referent.tracking.features import FeatureRing, FrameFeatures
 from referent.tracking.masks import mask_from_logits, mask_iou
-from referent.tracking.memory import MemoryBounds, ObjectMemory
+from referent.tracking.memory import MemoryBounds, MemoryEntry
 from referent.tracking.model import build_sam2
 from referent.tracking.prompts import inputs_from_prompt
 from referent.types import Prompt, RgbdFrame, TrackedMask
 from referent.weights import ModelEntry
 
 
+class _OldMemory:
+    """Prompted (conditioning) and tracked frames of one object, by frame number. Bounded by `MemoryBounds`."""
+
+    def __init__(self, bounds: MemoryBounds) -> None:
+        self._bounds = bounds
+        self._conditioning: dict[int, MemoryEntry] = {}
+        self._tracked: dict[int, MemoryEntry] = {}
+
+    def write(self, index: int, entry: MemoryEntry, *, prompted: bool) -> None:
+        """Remember frame `index`, the newest so far, and forget what no later frame can read."""
+        if prompted:
+            self._conditioning[index] = entry
+            self._free_a_slot()
+        else:
+            self._tracked[index] = entry
+        self._prune(newest=index)
+
+    def conditioning_before(self, index: int) -> _OldMemory:
+        """A memory of the prompted frames before `index` alone: a start for tracking anew from there."""
+        memory = _OldMemory(self._bounds)
+        memory._conditioning = {i: entry for i, entry in self._conditioning.items() if i < index}
+        return memory
+
+    def read(self, position_encoding: Tensor) -> dict[str, dict[int, dict[str, Any]]]:
+        """The memory in the words of `SAM2Base`; `position_encoding` (1, C, h, w) is that of every spatial memory."""
+        return {
+            "cond_frame_outputs": _as_outputs(self._conditioning, position_encoding),
+            "non_cond_frame_outputs": _as_outputs(self._tracked, position_encoding),
+        }
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of tensor data."""
+        return sum(entry.nbytes for kind in (self._conditioning, self._tracked) for entry in kind.values())
+
+    def _free_a_slot(self) -> None:
+        """Past the bound, keep the first prompted frame and the newest; the next oldest counts as tracked from then."""
+        if len(self._conditioning) > self._bounds.cond_slots:
+            oldest_first = sorted(self._conditioning)
+            index = oldest_first[1 if self._bounds.cond_slots > 1 else 0]
+            self._tracked[index] = self._conditioning.pop(index)
+
+    def _prune(self, *, newest: int) -> None:
+        # The next reader is frame newest + 1, which sees newest - (frames - 1) and later.
+        for index, entry in list(self._tracked.items()):
+            if index <= newest - max(self._bounds.pointer_frames, self._bounds.spatial_frames):
+                del self._tracked[index]
+            elif index <= newest - self._bounds.spatial_frames and entry.features is not None:
+                self._tracked[index] = replace(entry, features=None)
+
+
+def _as_outputs(entries: dict[int, MemoryEntry], position_encoding: Tensor) -> dict[int, dict[str, Any]]:
+    return {
+        index: {"maskmem_features": entry.features, "maskmem_pos_enc": [position_encoding], "obj_ptr": entry.pointer}
+        for index, entry in entries.items()
+    }
+
+
 @dataclass(frozen=True, eq=False)
 class _Track:
     """One object: its memory and its low-resolution masks (h, w) bool in the frames still kept."""
 
-    memory: ObjectMemory
+    memory: _OldMemory
     seen: dict[int, Tensor]
 
 
@@ -130,13 +189,13 @@ class Sam2Tracker:
         for gone in track.seen.keys() - self._ring.indices:
             del track.seen[gone]
 
-    def _memory_to_start_from(self, previous: _Track | None, frame: FrameFeatures, sighting: Sighting) -> ObjectMemory:
+    def _memory_to_start_from(self, previous: _Track | None, frame: FrameFeatures, sighting: Sighting) -> _OldMemory:
         """The earlier prompted frames if the old track and the new prompt agree on this frame, else nothing."""
         seen = None if previous is None else previous.seen.get(frame.index)
         if previous is None or seen is None:
-            return ObjectMemory(self._bounds)
+            return _OldMemory(self._bounds)
         if mask_iou(seen, sighting.low_res_logits[0, 0] > 0) < self._config.agreement_iou:
-            return ObjectMemory(self._bounds)
+            return _OldMemory(self._bounds)
         return previous.memory.conditioning_before(frame.index)
 
 
