@@ -1,21 +1,25 @@
-"""One frame, one object: the parts of SAM 2 called as the official video predictor calls them.
+"""One frame, all objects at once: what the official video predictor does to each object alone.
 
 Source: `_run_single_frame_inference` and `propagate_in_video_preflight` of sam2_video_predictor.py. The engine holds
-no object: memories go in, sightings come out.
+no object: memories go in, sightings come out, and nothing waits for the device.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.profiler import record_function
 
 from referent.tracking.features import FrameFeatures
+from referent.tracking.launch import launcher
 from referent.tracking.masks import fill_small_holes
-from referent.tracking.memory import MemoryEntry, ObjectMemory
+from referent.tracking.memory import MemoryEntry, MemoryReading
+from referent.tracking.network.heads import Decoded, Signal
+from referent.tracking.network.sam2_network import Bank, Sam2Network
 from referent.tracking.preprocess import image_from_rgb
 from referent.tracking.prompts import PromptInputs
 from referent.types import Array
@@ -23,124 +27,171 @@ from referent.types import Array
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
 
+__all__ = ["Sam2Engine", "Sightings", "Signal"]
+
+GIVEN_MASK_SIGNALS = {
+    Signal.OBJECT_SCORE: 10.0,
+    Signal.PREDICTED_IOU: 1.0,
+    Signal.STABILITY: 1.0,
+    Signal.ALTERNATIVE_IOU: 1.0,
+}
+
 
 @dataclass(frozen=True, eq=False)
-class Sighting:
-    """What SAM 2 says of one object in one frame."""
+class Sightings:
+    """What SAM 2 says of N objects in one frame, on the device."""
 
-    low_res_logits: Tensor  # (1, 1, S / 4, S / 4) float32
-    predicted_iou: float  # in [0, 1]
-    object_score: float  # logit; <= 0 means "not in view"
-    memory: MemoryEntry
-
-
-@dataclass(frozen=True, eq=False)
-class _Decoded:
-    """The heads' answer before it is remembered; all tensors have batch 1."""
-
-    low_res_logits: Tensor
-    high_res_logits: Tensor
-    predicted_iou: Tensor
-    pointer: Tensor
-    object_score: Tensor
+    low_res_logits: Tensor  # (N, 1, S / 4, S / 4) float32
+    signals: Tensor  # (N, len(Signal)) float32
+    memories: tuple[MemoryEntry, ...]
 
 
 class Sam2Engine:
-    """SAM 2 without state of its own, but for the two position encodings that are the same in every frame."""
+    """SAM 2 without state of its own. Takes over the model, which is not usable by itself afterwards."""
 
-    def __init__(self, model: SAM2Base, *, fill_hole_area: int = 0) -> None:
-        self._model = model
+    def __init__(
+        self,
+        model: SAM2Base,
+        *,
+        dtype: torch.dtype = torch.float32,
+        acceleration: str = "eager",
+        fill_hole_area: int = 0,
+    ) -> None:
+        self._network = Sam2Network(model, dtype=dtype)
         self._fill_hole_area = fill_hole_area
-        self._image_positions: list[Tensor] = []  # one per feature level
-        self._memory_position: Tensor | None = None
+        self._encode = launcher(self._network.encode, acceleration, self._network.device)
+        self._follow = launcher(self._follow_tensors, acceleration, self._network.device)
 
     @property
     def image_size(self) -> int:
         """Side of the square input in pixels."""
-        return int(self._model.image_size)
+        return self._network.image_size
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return next(self._model.parameters()).device
+        return self._network.device
 
-    def encode(self, rgb: Array) -> tuple[Tensor, ...]:
+    def encode(self, rgb: Array | Tensor) -> tuple[Tensor, ...]:
         """Run the image encoder on an (H, W, 3) uint8 picture: feature maps, finest first."""
-        image = image_from_rgb(rgb, size_px=self.image_size, device=self.device)
-        output = self._model.forward_image(image)
-        levels = self._model.num_feature_levels
-        self._image_positions = output["vision_pos_enc"][-levels:]
-        return tuple(output["backbone_fpn"][-levels:])
+        with record_function("sam2.preprocess"):
+            image = image_from_rgb(rgb, size_px=self.image_size, device=self.device)
+        return self._encode(image)
 
-    def start(self, frame: FrameFeatures, inputs: PromptInputs) -> Sighting:
+    def start(self, frame: FrameFeatures, inputs: PromptInputs) -> Sightings:
         """Find the prompted object in `frame` without any memory."""
-        points = None
-        if inputs.points_xy is not None:
-            points = {"point_coords": inputs.points_xy, "point_labels": inputs.point_labels}
-        decoded = self._decode(frame, {}, points=points, mask=inputs.mask)
-        low_res = self._filled(decoded.low_res_logits)
-        # Prompted frames are remembered as people see them: from the filled low-resolution mask, made hard.
-        high_res = interpolate(low_res, size=(self.image_size,) * 2, mode="bilinear", align_corners=False)
-        memory = self._memorize(frame, high_res, decoded, from_prompt=True)
-        return _sighting(decoded, low_res, memory)
+        if inputs.mask is not None:
+            return self._given(frame, inputs.mask)
+        return self._prompted(frame, inputs, self._network.without_memory(frame.maps), previous_logits=None)
 
-    def follow(self, frame: FrameFeatures, memory: ObjectMemory) -> Sighting:
-        """Find the remembered object in `frame`."""
-        assert self._memory_position is not None, "an object is followed only after it was started"
-        decoded = self._decode(frame, memory.read(self._memory_position))
-        entry = self._memorize(frame, decoded.high_res_logits, decoded, from_prompt=False)
-        return _sighting(decoded, self._filled(decoded.low_res_logits), entry)
+    def refine(
+        self, frame: FrameFeatures, inputs: PromptInputs, reading: MemoryReading, previous_logits: Tensor
+    ) -> Sightings:
+        """Correct an object in `frame`, given what was remembered before it and its (1, 1, h, w) mask there."""
+        if inputs.mask is not None:
+            return self._given(frame, inputs.mask)
+        features = self._network.with_memory(frame.maps, self._bank([reading]))
+        return self._prompted(frame, inputs, features, previous_logits=previous_logits)
 
-    def _decode(
+    def follow(self, frame: FrameFeatures, readings: Sequence[MemoryReading]) -> Sightings:
+        """Find the remembered objects in `frame`, all in one batch; one row per reading, in order."""
+        bank = self._bank(readings)
+        filled = () if bank.bias is None else (bank.bias,)
+        logits, pointers, signals, memory = self._follow(
+            *frame.maps, bank.spatial, bank.slots, bank.pointers, bank.ages, *filled
+        )
+        return self._sightings(logits, pointers, signals, memory)
+
+    def _follow_tensors(
         self,
-        frame: FrameFeatures,
-        remembered: dict[str, Any],
-        *,
-        points: dict[str, Tensor | None] | None = None,
-        mask: Tensor | None = None,
-    ) -> _Decoded:
-        features, sizes = _flattened(frame)
-        _, heads, _, _ = self._model._track_step(
-            frame_idx=frame.index,
-            is_init_cond_frame=not remembered,
-            current_vision_feats=features,
-            current_vision_pos_embeds=[position.flatten(2).permute(2, 0, 1) for position in self._image_positions],
-            feat_sizes=sizes,
-            point_inputs=points,
-            mask_inputs=mask,
-            output_dict=remembered,
-            # SAM 2 scales pointer ages by min(frames in the video, 16): a stream is always a long video.
-            num_frames=max(frame.index + 1, self._model.max_obj_ptrs_in_encoder),
-            track_in_reverse=False,
-            prev_sam_mask_logits=None,
-        )
-        _, _, ious, low_res, high_res, pointer, object_score = heads
-        return _Decoded(low_res, high_res, ious.amax(dim=-1), pointer, object_score)
+        fine: Tensor,
+        middle: Tensor,
+        coarse: Tensor,
+        spatial: Tensor,
+        slots: Tensor,
+        pointers: Tensor,
+        ages: Tensor,
+        bias: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        decoded, memory = self._network.follow((fine, middle, coarse), Bank(spatial, slots, pointers, ages, bias))
+        return decoded.low_res_logits, decoded.pointers, decoded.signals, memory
 
-    def _memorize(
-        self, frame: FrameFeatures, high_res_logits: Tensor, decoded: _Decoded, *, from_prompt: bool
-    ) -> MemoryEntry:
-        features, sizes = _flattened(frame)
-        memory, positions = self._model._encode_new_memory(
-            current_vision_feats=features,
-            feat_sizes=sizes,
-            pred_masks_high_res=high_res_logits,
-            object_score_logits=decoded.object_score,
-            is_mask_from_pts=from_prompt,
+    def _prompted(
+        self, frame: FrameFeatures, inputs: PromptInputs, features: Tensor, *, previous_logits: Tensor | None
+    ) -> Sightings:
+        heads = self._network.heads
+        if inputs.embedding is not None:
+            prompt = heads.embedding(inputs.embedding)
+        else:
+            assert inputs.points_xy is not None and inputs.point_labels is not None
+            is_first = previous_logits is None
+            prompt = heads.points(
+                inputs.points_xy, inputs.point_labels, is_first=is_first, previous_logits=previous_logits
+            )
+        return self._remembered(frame, self._network.decode(features, frame.maps, prompt))
+
+    def _given(self, frame: FrameFeatures, mask: Tensor) -> Sightings:
+        """A mask from outside is taken as it is."""
+        logits, pointer = self._network.accept_mask(frame.maps, mask)
+        signals = mask.new_zeros(1, len(Signal))
+        for signal, value in GIVEN_MASK_SIGNALS.items():
+            signals[:, signal] = value
+        signals[:, Signal.AREA] = (logits > 0).float().mean()
+        return self._remembered(frame, Decoded(logits, pointer, signals))
+
+    def _remembered(self, frame: FrameFeatures, decoded: Decoded) -> Sightings:
+        # Prompted frames are remembered as people see them: from the filled low-resolution mask, made hard.
+        logits = self._filled(decoded.low_res_logits)
+        object_scores = decoded.signals[:, Signal.OBJECT_SCORE, None]
+        memory = self._network.memorize(frame.maps, logits, object_scores, prompted=True)
+        return self._sightings(logits, decoded.pointers, decoded.signals, memory)
+
+    def _sightings(self, logits: Tensor, pointers: Tensor, signals: Tensor, memory: Tensor) -> Sightings:
+        entries = tuple(MemoryEntry(*parts) for parts in zip(memory.unbind(0), pointers.unbind(0), strict=True))
+        return Sightings(self._filled(logits), signals, entries)
+
+    def _bank(self, readings: Sequence[MemoryReading]) -> Bank:
+        """All readings in one rectangle; those that are shorter are filled up with zeros that no query looks at."""
+        network = self._network
+        frames = max(len(reading.spatial) for reading in readings)
+        pointers = max(len(reading.pointers) for reading in readings)
+        features = [_filled_up([entry.features for _, entry in reading.spatial], frames) for reading in readings]
+        vectors = [_filled_up([pointer for _, pointer in reading.pointers], pointers) for reading in readings]
+        slots = [_numbers([slot for slot, _ in reading.spatial], frames) for reading in readings]
+        ages = [_numbers([age for age, _ in reading.pointers], pointers) for reading in readings]
+        return Bank(
+            spatial=torch.stack([part for row in features for part in row]).unflatten(0, (len(readings), frames)),
+            slots=self._uploaded(torch.tensor(slots)),
+            pointers=torch.stack([part for row in vectors for part in row]).unflatten(0, (len(readings), pointers)),
+            ages=self._uploaded(torch.tensor(ages, dtype=torch.float32)),
+            bias=self._bias(readings, frames, pointers, network.tokens),
         )
-        self._memory_position = positions[-1]
-        # The official predictor stores memories in bfloat16 on every device, so the same masks need the same here.
-        return MemoryEntry(memory.to(torch.bfloat16), decoded.pointer)
+
+    def _bias(self, readings: Sequence[MemoryReading], frames: int, pointers: int, tokens: int) -> Tensor | None:
+        full = all(len(r.spatial) == frames and len(r.pointers) == pointers for r in readings)
+        if full:
+            return None
+        parts = readings[0].pointers[0][1].shape[-1] // self._network.memory_channels
+        bias = torch.zeros(len(readings), 1, frames * tokens + pointers * parts)
+        for row, reading in zip(bias[:, 0], readings, strict=True):
+            row[len(reading.spatial) * tokens : frames * tokens] = -torch.inf
+            row[frames * tokens + len(reading.pointers) * parts :] = -torch.inf
+        return self._uploaded(bias).to(self._network.dtype)
+
+    def _uploaded(self, small: Tensor) -> Tensor:
+        if self.device.type == "cpu":
+            return small
+        return small.pin_memory().to(self.device, non_blocking=True)
 
     def _filled(self, low_res_logits: Tensor) -> Tensor:
         return fill_small_holes(low_res_logits, self._fill_hole_area) if self._fill_hole_area else low_res_logits
 
 
-def _flattened(frame: FrameFeatures) -> tuple[list[Tensor], list[tuple[int, int]]]:
-    """Feature maps as (h * w, 1, C) sequences and their (h, w)."""
-    sizes = [(level.shape[-2], level.shape[-1]) for level in frame.maps]
-    return [level.flatten(2).permute(2, 0, 1) for level in frame.maps], sizes
+def _filled_up(parts: Sequence[Tensor | None], length: int) -> list[Tensor]:
+    present = [part for part in parts if part is not None]
+    assert len(present) == len(parts), "a frame whose features are gone was read"
+    return present + [torch.zeros_like(present[0])] * (length - len(present))
 
 
-def _sighting(decoded: _Decoded, low_res_logits: Tensor, memory: MemoryEntry) -> Sighting:
-    return Sighting(low_res_logits, decoded.predicted_iou.item(), decoded.object_score.item(), memory)
+def _numbers(values: list[int], length: int) -> list[int]:
+    return values + [0] * (length - len(values))

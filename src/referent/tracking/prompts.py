@@ -22,6 +22,7 @@ class PromptInputs:
     points_xy: Tensor | None = None  # (1, N, 2) float32 pixels of the square
     point_labels: Tensor | None = None  # (1, N) int32
     mask: Tensor | None = None  # (1, 1, S, S) float32, 0 or 1
+    embedding: Tensor | None = None  # (1, N, D) float32 tokens for the mask decoder
 
 
 def inputs_from_prompt(
@@ -40,7 +41,9 @@ def inputs_from_prompt(
         return PromptInputs(_on_square(points, size_hw, image_size, device), _labels(prompt.point_labels, device))
     if prompt.mask is not None:
         return PromptInputs(mask=_square_mask(_checked_mask(prompt, prompt.mask, size_hw), image_size, device))
-    raise BadInstruction(f"prompt for {prompt.object_id!r}: an embedding is not taken; give a box, points or a mask")
+    if prompt.embedding is not None:
+        return PromptInputs(embedding=torch.from_numpy(_checked_embedding(prompt, prompt.embedding)).to(device)[None])
+    raise BadInstruction(f"prompt for {prompt.object_id!r}: give a box, points, a mask or an embedding")
 
 
 def _on_square(points_xy: Array, size_hw: tuple[int, int], image_size: int, device: torch.device) -> Tensor:
@@ -82,6 +85,14 @@ def _checked_points(prompt: Prompt, points_xy: Array, labels: Array) -> Array:
             "needed are N finite (x, y), a label 1 (inside) or 0 (outside) for each, and at least one inside"
         )
     return points_xy
+
+
+def _checked_embedding(prompt: Prompt, embedding: Array) -> Array:
+    if embedding.ndim != 2 or not embedding.size or not np.isfinite(embedding).all():
+        raise BadInstruction(
+            f"prompt for {prompt.object_id!r}: an embedding of shape {embedding.shape}; needed are N finite tokens (N, D)"
+        )
+    return np.array(embedding, np.float32)
 
 
 def _checked_mask(prompt: Prompt, mask: Array, size_hw: tuple[int, int]) -> Array:

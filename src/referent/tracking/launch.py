@@ -1,0 +1,109 @@
+"""How a function of tensors is launched: as it is, compiled, or replayed as a CUDA graph.
+
+Eagerly SAM 2 is some 500 kernel launches per frame, more than a fast GPU needs time to compute; a graph is one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+Tensors = tuple[Tensor, ...]
+Function = Callable[..., Tensors]
+Signature = tuple[tuple[torch.Size, torch.dtype], ...]
+
+CALLS_BEFORE_CAPTURE = 3  # shapes that come and go while memories fill up are not worth a graph
+GRAPHS_KEPT = 8  # one for each number of objects; each holds its own buffers
+
+_log = logging.getLogger(__name__)
+
+
+class Recording(Protocol):
+    """A captured run of a function on fixed buffers."""
+
+    def replay(self, arguments: Tensors) -> Tensors:
+        """The function's results for other values of the same shapes, in memory of their own."""
+        ...
+
+
+Recorder = Callable[[Function, Tensors], Recording]
+
+
+class GraphReplay:
+    """A function that is captured once per signature (shapes and dtypes) and replayed from then on.
+
+    The first calls of a signature run eagerly; of more than `GRAPHS_KEPT` the one unused for longest is dropped. When
+    capturing fails the reason is logged once and everything runs eagerly from then on.
+    """
+
+    def __init__(self, function: Function, record: Recorder) -> None:
+        self._function = function
+        self._record = record
+        self._recordings: dict[Signature, Recording] = {}
+        self._calls: Counter[Signature] = Counter()
+        self._broken = False
+
+    def __call__(self, *arguments: Tensor) -> Tensors:
+        """What the function returns."""
+        if self._broken:
+            return self._function(*arguments)
+        signature = tuple((argument.shape, argument.dtype) for argument in arguments)
+        recording = self._recordings.pop(signature, None) or self._recorded(signature, arguments)
+        if recording is None:
+            return self._function(*arguments)
+        self._recordings[signature] = recording  # the newest last
+        return recording.replay(arguments)
+
+    def _recorded(self, signature: Signature, arguments: Tensors) -> Recording | None:
+        if len(self._calls) > 1000:  # counts of signatures long gone
+            self._calls.clear()
+        self._calls[signature] += 1
+        if self._calls[signature] <= CALLS_BEFORE_CAPTURE:
+            return None
+        try:
+            recording = self._record(self._function, arguments)
+        except RuntimeError as error:
+            _log.warning("CUDA graphs are off: %s", error)
+            self._broken = True
+            return None
+        while len(self._recordings) >= GRAPHS_KEPT:
+            del self._recordings[next(iter(self._recordings))]
+        return recording
+
+
+class CudaGraph:
+    """A `Recording` on the GPU. Inputs are copied in and results copied out, so callers own what they hold."""
+
+    def __init__(self, function: Function, arguments: Tensors) -> None:
+        self._inputs = tuple(argument.clone() for argument in arguments)
+        side_stream = torch.cuda.Stream()
+        side_stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side_stream):  # libraries allocate their workspaces before the capture
+            function(*self._inputs)
+        torch.cuda.current_stream().wait_stream(side_stream)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._outputs = function(*self._inputs)
+
+    def replay(self, arguments: Tensors) -> Tensors:
+        """One launch for the whole function."""
+        torch._foreach_copy_(list(self._inputs), list(arguments))
+        self._graph.replay()
+        return tuple(output.clone() for output in self._outputs)
+
+
+def launcher(function: Function, acceleration: str, device: torch.device) -> Function:
+    """`function` run the way `acceleration` (eager, compile, graphs or auto) says, or eagerly with the reason logged."""
+    if acceleration == "auto":
+        acceleration = "graphs" if device.type == "cuda" else "eager"
+    if acceleration == "graphs" and device.type != "cuda":
+        _log.warning("tracker.acceleration: graphs need a GPU, the tracker is on the %s; running eagerly", device.type)
+        acceleration = "eager"
+    if acceleration == "graphs":
+        return GraphReplay(function, CudaGraph)
+    return torch.compile(function, dynamic=None) if acceleration == "compile" else function
