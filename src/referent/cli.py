@@ -237,13 +237,16 @@ def _add_bench(commands: Any) -> None:
     parser = _add(commands, "bench", _bench, "measurements, side by side in one run")
     parser.add_argument("what", choices=("tracker", "pipeline", "geometry"))
     parser.add_argument("--against", default="official", metavar="NAMES", help="comma-separated peers")
+    parser.add_argument("--quick", action="store_true", help="tracker: few frames, to try the bench and not to measure")
     parser.add_argument("--json", type=Path, metavar="FILE")
 
 
 def _bench(options: argparse.Namespace) -> int:
     bench = _load_benchmark(options.what)
     against = tuple(name for name in options.against.split(",") if name)
-    measured = bench.measure(against=against)
+    if options.quick and not hasattr(bench, "quick"):
+        raise ConfigError(f"bench {options.what}: --quick is for the tracker's bench")
+    measured = bench.quick(against=against) if options.quick else bench.measure(against=against)
     print(bench.table(measured))
     _write_json(options.json, measured)
     return DONE
@@ -258,6 +261,8 @@ def _load_benchmark(name: str) -> Any:
         raise ReferentError(f"{path} is not a Python module")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # where a benchmark finds its own parts
     spec.loader.exec_module(module)
     return module
 

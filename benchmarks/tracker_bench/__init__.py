@@ -1,0 +1,1 @@
+"""The parts of `bench_tracker.py` and `soak_tracker.py`."""
