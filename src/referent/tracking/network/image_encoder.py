@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from referent.errors import ConfigError
+from referent.tracking.network.attention import attend_heads
 from referent.tracking.network.linear import LayerNorm, Linear, weight_and_bias
 from referent.tracking.network.windows import WindowGroup, pooled_order, window_groups, window_order
 
@@ -23,7 +25,7 @@ from referent.tracking.network.windows import WindowGroup, pooled_order, window_
 class ImageEncoder:
     """A normalized picture to the three feature maps that tracking reads, finest first."""
 
-    def __init__(self, model: nn.Module, *, dtype: torch.dtype) -> None:
+    def __init__(self, model: Any, *, dtype: torch.dtype) -> None:
         encoder = model.image_encoder
         _check_supported(model)
         trunk = encoder.trunk
@@ -55,7 +57,7 @@ class _Step:
     raster: Tensor | None  # where each token of the raster lies afterwards; only where a stage ends
 
 
-def _steps(trunk: nn.Module, *, side: int, dtype: torch.dtype) -> list[_Step]:
+def _steps(trunk: Any, *, side: int, dtype: torch.dtype) -> list[_Step]:
     device = trunk.pos_embed.device
     steps, order = [], np.arange(side * side)
     for index, block in enumerate(trunk.blocks):
@@ -80,7 +82,7 @@ def _steps(trunk: nn.Module, *, side: int, dtype: torch.dtype) -> list[_Step]:
 class _Block:
     """One `MultiScaleBlock` on (T, C) tokens in window order."""
 
-    def __init__(self, block: nn.Module, groups: list[WindowGroup], dtype: torch.dtype) -> None:
+    def __init__(self, block: Any, groups: list[WindowGroup], dtype: torch.dtype) -> None:
         attention = block.attn
         self._norm1, self._norm2 = LayerNorm(block.norm1, dtype), LayerNorm(block.norm2, dtype)
         self._qkv, self._out = Linear.of(attention.qkv, dtype), Linear.of(attention.proj, dtype)
@@ -111,22 +113,19 @@ class _Block:
         queries, keys, values = qkv.view(group.count, group.tokens, 3, heads, -1).unbind(2)
         if self._pools:
             queries = largest_of_four(queries.flatten(0, 1)).unflatten(0, (group.count, group.tokens // 4))
-        mask = None
+        bias = None
         if group.padding:
             keys = torch.cat([keys, self._padding[1].expand(group.count, -1, -1, -1)], dim=1)
             values = torch.cat([values, self._padding[2].expand(group.count, -1, -1, -1)], dim=1)
-            mask = queries.new_zeros(1, 1, 1, group.tokens + 1)
-            mask[..., -1] = math.log(group.padding)
-        mixed = functional.scaled_dot_product_attention(
-            queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), attn_mask=mask
-        )
-        return mixed.transpose(1, 2).reshape(-1, heads * mixed.shape[-1])
+            bias = queries.new_zeros(group.tokens + 1)
+            bias[-1] = math.log(group.padding)
+        return attend_heads(queries, keys, values, bias).flatten(0, 1)
 
 
 class _Pyramid:
     """The feature pyramid's lateral and top-down paths, ending in what the mask decoder wants of each level."""
 
-    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, model: Any, dtype: torch.dtype) -> None:
         neck, decoder = model.image_encoder.neck, model.sam_mask_decoder
         lateral = [level.conv for level in neck.convs]  # coarsest first
         self._fine = [_chained(lateral[3], decoder.conv_s0, dtype), _chained(lateral[2], decoder.conv_s1, dtype)]
@@ -152,13 +151,13 @@ def largest_of_four(x: Tensor) -> Tensor:
     return torch.maximum(torch.maximum(a, b), torch.maximum(c, d))
 
 
-def _chained(first: nn.Module, second: nn.Module, dtype: torch.dtype) -> Linear:
+def _chained(first: Any, second: Any, dtype: torch.dtype) -> Linear:
     """second(first(x)) of two 1x1 convolutions as one."""
     (a, a_bias), (b, b_bias) = weight_and_bias(first), weight_and_bias(second)
     return Linear((b @ a).to(dtype), (b @ a_bias + b_bias).to(dtype))
 
 
-def _check_supported(model: nn.Module) -> None:
+def _check_supported(model: Any) -> None:
     encoder = model.image_encoder
     usual = {
         "neck.fpn_top_down_levels [2, 3]": sorted(encoder.neck.fpn_top_down_levels) == [2, 3],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ class Linear:
         self._packed = _packed(self._weight)
 
     @classmethod
-    def of(cls, module: nn.Module, dtype: torch.dtype, *, activation: str = "none") -> Linear:
+    def of(cls, module: Any, dtype: torch.dtype, *, activation: str = "none") -> Linear:
         """The weights of a `torch.nn.Linear` or of a 1x1 convolution."""
         weight, bias = weight_and_bias(module)
         return cls(weight.to(dtype), bias.to(dtype), activation=activation)
@@ -43,8 +44,7 @@ class Linear:
         """(..., in) to (..., out)."""
         if self._packed is None:
             return ACTIVATIONS[self._activation](functional.linear(x, self._weight, self._bias))
-        arguments = (self._packed, self._bias, self._activation, [], "none")
-        return torch.ops.mkldnn._linear_pointwise(x, *arguments)
+        return torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, self._activation, [], "none")
 
     def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
         """residual + self(x); only for layers without an activation."""
@@ -56,7 +56,7 @@ class Linear:
 class LayerNorm:
     """Layer norm over the last dimension of (..., C)."""
 
-    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, module: Any, dtype: torch.dtype) -> None:
         assert isinstance(module, nn.LayerNorm)
         self._weight, self._bias = module.weight.detach().to(dtype), module.bias.detach().to(dtype)
         self._eps = module.eps
@@ -66,7 +66,7 @@ class LayerNorm:
         return functional.layer_norm(x, self._weight.shape, self._weight, self._bias, self._eps)
 
 
-def weight_and_bias(module: nn.Module) -> tuple[Tensor, Tensor]:
+def weight_and_bias(module: Any) -> tuple[Tensor, Tensor]:
     """(out, in) and (out,) float64 of a linear layer or a 1x1 convolution."""
     assert isinstance(module, nn.Linear | nn.Conv2d), type(module)
     assert module.bias is not None

@@ -8,16 +8,15 @@ memory yet runs once for all objects.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from referent.errors import ConfigError
+from referent.tracking.network.attention import attend
 from referent.tracking.network.linear import LayerNorm, Linear, weight_and_bias
 from referent.tracking.network.rotary import halves_first, rotate, rotation_table
-
-QUERIES_AT_ONCE = 256  # on CPUs: scores of so many queries stay in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +33,7 @@ class BankReading:
 class MemoryAttention:
     """`sam2.modeling.memory_attention.MemoryAttention` with one head, on square maps of `side` tokens."""
 
-    def __init__(self, module: nn.Module, *, side: int, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, module: Any, *, side: int, dtype: torch.dtype, device: torch.device) -> None:
         _check_supported(module)
         self._layers = [_Layer(layer, side=side, dtype=dtype, device=device) for layer in module.layers]
         self._norm = LayerNorm(module.norm, dtype)
@@ -52,7 +51,7 @@ class MemoryAttention:
 
 
 class _Layer:
-    def __init__(self, layer: nn.Module, *, side: int, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, layer: Any, *, side: int, dtype: torch.dtype, device: torch.device) -> None:
         dim = layer.d_model
         own, cross = layer.self_attn, layer.cross_attn_image
         self._own_rotation = rotation_table(dim, side, own.compute_cis.keywords["theta"]).to(device, dtype)
@@ -64,7 +63,7 @@ class _Layer:
         self._own_out = Linear.of(own.out_proj, dtype)
         self._q = _rotated_projection(cross.q_proj, dtype, scale=dim**-0.5)
         self._k = _rotated_projection(cross.k_proj, dtype)
-        self._out = _projection_after_mixing(cross, dtype)
+        self._value, self._out = _value_and_out(cross, dtype)
         self._widen = Linear.of(layer.linear1, dtype, activation=layer.activation_str)
         self._narrow = Linear.of(layer.linear2, dtype)
 
@@ -75,6 +74,8 @@ class _Layer:
         queries = rotate(self._q(self._norms[1](x)), self._rotation)
         rotated = rotate(self._k(spatial_keys), self._rotation).flatten(1, 2)
         keys = torch.cat([rotated, self._k(pointer_keys)], dim=1)
+        if self._value is not None:
+            values = self._value(values)
         mixed = attend(queries.expand(len(keys), -1, -1), keys, values, bias)
         x = self._out.add_to(x.expand(len(keys), -1, -1).contiguous(), mixed)
         return self._narrow.add_to(x, self._widen(self._norms[2](x)))
@@ -86,44 +87,25 @@ class _Layer:
         return self._own_out.add_to(x, attend(queries, keys, self._own_v(normed), None))
 
 
-def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
-    """softmax(queries @ keys.T + bias) @ values of (N, T, D), (N, L, D) and (N, L, E) -> (N, T, E)."""
-    if queries.device.type == "cpu":
-        return _attend_in_chunks(queries, keys, values, bias)
-    mask = None if bias is None else bias[:, None]
-    return functional.scaled_dot_product_attention(
-        queries[:, None], keys[:, None], values[:, None], attn_mask=mask, scale=1.0
-    )[:, 0]
-
-
-def _attend_in_chunks(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
-    """Big products and a softmax in place: on CPUs faster than the fused kernel, which wants D = E."""
-    mixed = queries.new_empty(*queries.shape[:2], values.shape[-1])
-    scratch = queries.new_empty(min(QUERIES_AT_ONCE, queries.shape[1]), keys.shape[1])
-    for n, own_keys in enumerate(keys):
-        for start in range(0, queries.shape[1], QUERIES_AT_ONCE):
-            chunk = queries[n, start : start + QUERIES_AT_ONCE]
-            scores = torch.mm(chunk, own_keys.T, out=scratch[: len(chunk)])
-            if bias is not None:
-                scores += bias[n]
-            torch.softmax(scores, dim=-1, out=scores)
-            torch.mm(scores, values[n], out=mixed[n, start : start + len(chunk)])
-    return mixed
-
-
-def _rotated_projection(module: nn.Module, dtype: torch.dtype, *, scale: float = 1.0) -> Linear:
+def _rotated_projection(module: Any, dtype: torch.dtype, *, scale: float = 1.0) -> Linear:
     weight, bias = weight_and_bias(module)
     return Linear((halves_first(weight) * scale).to(dtype), (halves_first(bias) * scale).to(dtype))
 
 
-def _projection_after_mixing(attention: nn.Module, dtype: torch.dtype) -> Linear:
-    """out_proj(v_proj(mix)): rows of an attention matrix sum to one, so projecting may wait until after the mixing."""
+def _value_and_out(attention: Any, dtype: torch.dtype) -> tuple[Linear | None, Linear]:
+    """The projections of values before and after the mixing; on CPUs both in one, afterwards.
+
+    Rows of an attention matrix sum to one, so out_proj(v_proj(mix)) is the same and mixes 64 channels instead of 256.
+    The fused kernels of GPUs want queries and values of one width.
+    """
+    if attention.v_proj.weight.device.type != "cpu":
+        return Linear.of(attention.v_proj, dtype), Linear.of(attention.out_proj, dtype)
     value_weight, value_bias = weight_and_bias(attention.v_proj)
     out_weight, out_bias = weight_and_bias(attention.out_proj)
-    return Linear((out_weight @ value_weight).to(dtype), (out_weight @ value_bias + out_bias).to(dtype))
+    return None, Linear((out_weight @ value_weight).to(dtype), (out_weight @ value_bias + out_bias).to(dtype))
 
 
-def _check_supported(module: nn.Module) -> None:
+def _check_supported(module: Any) -> None:
     for layer in module.layers:
         attentions = (layer.self_attn, layer.cross_attn_image)
         plain = not layer.pos_enc_at_attn and not layer.pos_enc_at_cross_attn_queries

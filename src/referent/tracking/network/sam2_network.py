@@ -80,7 +80,7 @@ class Sam2Network:
             return self.heads.decode(features, (maps[0], maps[1]), prompt)
 
     def accept_mask(self, maps: tuple[Tensor, ...], mask: Tensor) -> tuple[Tensor, Tensor]:
-        """A given (1, 1, S, S) mask as low-res logits (1, 1, S / 4, S / 4) and pointer (1, D): `_use_mask_as_output`."""
+        """A (1, 1, S, S) mask as low-res logits (1, 1, S / 4, S / 4) and pointer (1, D), `_use_mask_as_output`."""
         logits = mask * GIVEN_MASK_SCALE + GIVEN_MASK_SHIFT
         size = (self.image_size // 4,) * 2
         low_res = functional.interpolate(logits, size=size, mode="bilinear", align_corners=False, antialias=True)
