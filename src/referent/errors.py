@@ -33,5 +33,9 @@ class FrameExpired(ReferentError):
     """A prompt is about a frame that has left the tracker's history."""
 
 
+class StalePrompt(ReferentError):
+    """A prompt says nothing new: its object was grounded on a later frame, or forgotten, or told the same before."""
+
+
 class WeightsMissing(ReferentError):
     """A model's files are absent, damaged or do not fit the model."""

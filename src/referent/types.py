@@ -227,6 +227,16 @@ class TrackedMask:
         _check("mask", self.mask, shape=(None, None), dtype=np.bool_)
 
 
+@dataclass(frozen=True)
+class PromptOutcome:
+    """What became of one prompt once the object's corrected track had caught up."""
+
+    object_id: str
+    stamp_ns: int  # the frame the prompt was about
+    outcome: str  # committed | confirmed | rejected | superseded
+    settled_stamp_ns: int  # the newest frame by then
+
+
 @dataclass(frozen=True, eq=False)
 class OrientedBox:
     """A box around an object, centred on it; its axes are the object's axes."""
@@ -314,11 +324,18 @@ class Tracker(Protocol):
         """The masks of all live objects in `frame`, in the order they were added."""
         ...
 
-    def prompt(self, prompt: Prompt) -> TrackedMask:
-        """Start or replace an object on a kept frame and catch it up to the newest; returns its mask there.
+    def prompt(self, prompt: Prompt) -> TrackedMask | None:
+        """Start, replace or correct an object on a kept frame and catch it up to the newest.
 
-        Raises FrameExpired when the frame is no longer kept.
+        Returns the object's mask in the newest frame; None while it has none because catching up goes on during the
+        next steps, or because the result was refused. What becomes of a prompt is told by `take_outcomes`. Nothing
+        changes when this raises: FrameExpired when the frame is no longer kept, StalePrompt when something newer is
+        known already, BadInstruction when there is nothing in the prompt.
         """
+        ...
+
+    def take_outcomes(self) -> tuple[PromptOutcome, ...]:
+        """What became of prompts since the last call, in order."""
         ...
 
     def pin(self, stamp_ns: int) -> None:
@@ -330,7 +347,11 @@ class Tracker(Protocol):
         ...
 
     def forget(self, object_id: str) -> None:
-        """Drop an object; unknown ids are ignored. Its id is never used again by the tracker."""
+        """Drop an object and what is being caught up of it; unknown ids are ignored.
+
+        No id is ever given to another object: a prompt for this one about a frame up to now is stale, one about a
+        later frame starts an object without a past.
+        """
         ...
 
     def reset(self) -> None:

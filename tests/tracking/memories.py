@@ -7,7 +7,7 @@ import torch
 from referent.tracking.health import Signs
 from referent.tracking.memory import MemoryBounds, MemoryEntry, ObjectMemory
 
-BOUNDS = MemoryBounds(cond_slots=3, spatial_slots=6, pointer_frames=15)
+BOUNDS = MemoryBounds(cond_slots=3, spatial_frames=6, pointer_frames=15)
 WELL_SEEN = Signs(object_score=6.0, predicted_iou=0.9, stability=1.0, alternative_iou=1.0, area=0.1)
 
 

@@ -32,26 +32,23 @@ def official_reading(
     """What `_prepare_memory_conditioned_features` gathers at frame `index` from an endless memory, in its own words."""
     prompted = list(prompted)
     tracked = set(range(index)) - set(prompted)
-    num_maskmem, stride = bounds.spatial_slots + 1, bounds.stride
+    num_maskmem = bounds.spatial_frames + 1
     gathered = [(0, t) for t in prompted]
     for t_pos in range(1, num_maskmem):
         t_rel = num_maskmem - t_pos
-        t = index - 1 if t_rel == 1 else ((index - 2) // stride) * stride - (t_rel - 2) * stride
-        if t in tracked:
-            gathered.append((t_rel, t))
+        if index - t_rel in tracked:
+            gathered.append((t_rel, index - t_rel))
     ages = [(index - t, t) for t in prompted]
     ages += [(age, index - age) for age in range(1, bounds.pointer_frames + 1) if index - age in tracked]
     return gathered, ages
 
 
-@pytest.mark.parametrize("stride", [1, 3])
 @pytest.mark.parametrize("prompted", [(0,), (0, 4), (0, 4, 11)])
-def test_every_frame_reads_what_it_would_read_of_an_endless_memory(prompted: tuple[int, ...], stride: int) -> None:
-    bounds = MemoryBounds(cond_slots=3, spatial_slots=6, pointer_frames=15, stride=stride)
+def test_every_frame_reads_what_it_would_read_of_an_endless_memory(prompted: tuple[int, ...]) -> None:
     for index in range(1, 60):
         past = [t for t in prompted if t < index]
-        memory = a_memory(prompted=past, until=index - 1, bounds=bounds)
-        expected_spatial, expected_pointers = official_reading(index, past, bounds)
+        memory = a_memory(prompted=past, until=index - 1)
+        expected_spatial, expected_pointers = official_reading(index, past, BOUNDS)
         assert spatial(memory, index) == expected_spatial
         assert pointers(memory, index) == expected_pointers
 
@@ -91,7 +88,7 @@ def test_a_frame_that_lost_its_slot_while_recent_is_read_as_a_tracked_one() -> N
 
 
 def test_with_a_single_slot_the_newest_prompted_frame_stays() -> None:
-    bounds = MemoryBounds(cond_slots=1, spatial_slots=6, pointer_frames=15)
+    bounds = MemoryBounds(cond_slots=1, spatial_frames=6, pointer_frames=15)
     memory = a_memory(prompted={0, 9}, until=12, bounds=bounds)
     assert [frame for slot, frame in spatial(memory, 13) if slot == 0] == [9]
 

@@ -17,7 +17,7 @@ from referent.tracking.memory_policy import policy_of
 ABSENT = replace(WELL_SEEN, object_score=-3.0, area=0.0, area_ratio=0.0)
 DOUBTFUL = replace(WELL_SEEN, predicted_iou=0.5)
 TOLD_APART = replace(WELL_SEEN, alternative_iou=0.6)
-FOUR_SLOTS = MemoryBounds(cond_slots=4, spatial_slots=6, pointer_frames=15)
+FOUR_SLOTS = MemoryBounds(cond_slots=4, spatial_frames=6, pointer_frames=15)
 
 
 def an_anchored_memory(

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from referent.config import TrackerConfig
-from referent.tracking import sam2_tracker
+from referent.tracking import track
 from referent.tracking.sam2_tracker import Sam2Tracker
 from referent.types import Array, Prompt, RgbdFrame
 from referent.weights import ModelEntry, resolve
@@ -38,14 +38,13 @@ class Streamed:
         self.masks: dict[int, dict[str, Array]] = {}
         self.logits: dict[int, dict[str, Tensor]] = {}
         self._latest: list[Tensor] = []
-        to_mask = sam2_tracker.mask_from_logits
+        to_masks = track.masks_from_logits
 
         def remember(low_res: Tensor, size_hw: tuple[int, int]) -> Array:
-            enlarged = interpolate(low_res, size=size_hw, mode="bilinear", align_corners=False)
-            self._latest.append(enlarged[0, 0].clone())
-            return to_mask(low_res, size_hw)
+            self._latest[:] = interpolate(low_res, size=size_hw, mode="bilinear", align_corners=False)[:, 0]
+            return to_masks(low_res, size_hw)
 
-        monkeypatch.setattr(sam2_tracker, "mask_from_logits", remember)
+        monkeypatch.setattr(track, "masks_from_logits", remember)
 
     def step(self, index: int, frame: RgbdFrame) -> None:
         self._latest.clear()
@@ -55,6 +54,7 @@ class Streamed:
 
     def prompt(self, index: int, prompt: Prompt) -> None:
         found = self.tracker.prompt(prompt)
+        assert found is not None
         self.masks[index][found.object_id] = found.mask
         self.logits[index][found.object_id] = self._latest[-1]
 

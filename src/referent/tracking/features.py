@@ -18,6 +18,7 @@ class FrameFeatures:
     stamp_ns: int
     size_hw: tuple[int, int]  # of the original picture
     maps: tuple[Tensor, ...]  # (1, C, h, w) each, finest first, as `SAM2Base.forward_image` leaves them
+    scene_cut: float = 0.0  # how much the picture differs from the one before, 0 to 1
 
     @property
     def nbytes(self) -> int:
@@ -55,6 +56,11 @@ class FeatureRing:
         """The numbers of the frames kept."""
         return {frame.index for frame in self._frames.values()}
 
+    @property
+    def pinned_indices(self) -> set[int]:
+        """The numbers of the frames that are pinned."""
+        return {self._frames[stamp_ns].index for stamp_ns in self._pins}
+
     def add(self, frame: FrameFeatures) -> None:
         """Keep `frame`, which is newer than all others."""
         self._frames[frame.stamp_ns] = frame
@@ -75,9 +81,9 @@ class FeatureRing:
             )
         return self._frames[stamp_ns]
 
-    def after(self, frame: FrameFeatures) -> list[FrameFeatures]:
-        """The kept frames later than `frame`, in order."""
-        return [other for other in self._frames.values() if other.index > frame.index]
+    def after(self, index: int) -> list[FrameFeatures]:
+        """The kept frames later than number `index`, in order."""
+        return [frame for frame in self._frames.values() if frame.index > index]
 
     def pin(self, stamp_ns: int) -> None:
         """Let this frame outlast older ones until `release`; without effect when it is not kept."""

@@ -50,24 +50,13 @@ class MemoryBounds:
     """How many frames of which kind can be read."""
 
     cond_slots: int
-    spatial_slots: int  # beside the conditioning frames
+    spatial_frames: int  # beside the conditioning frames
     pointer_frames: int
-    stride: int = 1  # spatial memories beyond the most recent come from every stride-th frame
 
     @classmethod
     def of_model(cls, model: Any, *, cond_slots: int) -> MemoryBounds:
         """The bounds of a `SAM2Base`."""
-        return cls(
-            cond_slots=cond_slots,
-            spatial_slots=model.num_maskmem - 1,
-            pointer_frames=model.max_obj_ptrs_in_encoder - 1,
-            stride=model.memory_temporal_stride_for_eval,
-        )
-
-    @property
-    def spatial_frames(self) -> int:
-        """Age in frames of the oldest spatial memory that can be read."""
-        return (self.spatial_slots - 1) * self.stride + 1
+        return cls(cond_slots, model.num_maskmem - 1, model.max_obj_ptrs_in_encoder - 1)
 
 
 class Fate(Enum):

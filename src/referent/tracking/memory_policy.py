@@ -28,14 +28,11 @@ class OfficialPolicy:
         return Fate.TRACKED
 
     def spatial(self, index: int, tracked: Sequence[int], bounds: MemoryBounds) -> list[tuple[int, int]]:
-        """The frame before, and every stride-th before that; the slot of a missing frame stays empty."""
-        second = ((index - 2) // bounds.stride) * bounds.stride
-        frames = (index - 1, *(second - nth * bounds.stride for nth in range(bounds.spatial_slots - 1)))
-        slots = list(enumerate(frames[: bounds.spatial_slots], start=1))
-        return [(slot, frame) for slot, frame in reversed(slots) if frame in tracked]
+        """The last six frames (`num_maskmem` - 1), each in the slot of its age."""
+        return [(index - frame, frame) for frame in tracked if index - bounds.spatial_frames <= frame < index]
 
     def pointers(self, index: int, tracked: Sequence[int], bounds: MemoryBounds) -> list[int]:
-        """The frames of the last `pointer_frames`."""
+        """The last fifteen frames (`max_obj_ptrs_in_encoder` - 1)."""
         return [frame for frame in reversed(tracked) if index - bounds.pointer_frames <= frame < index]
 
     def horizon(self, newest: int, tracked: Sequence[int], bounds: MemoryBounds) -> tuple[int, int]:
@@ -59,7 +56,7 @@ class AnchoredPolicy:
 
     def spatial(self, index: int, tracked: Sequence[int], bounds: MemoryBounds) -> list[tuple[int, int]]:
         """The most recent frames, numbered from 1 for the newest, however old they are."""
-        recent = [frame for frame in tracked if frame < index][-bounds.spatial_slots :]
+        recent = [frame for frame in tracked if frame < index][-bounds.spatial_frames :]
         return [(len(recent) - rank, frame) for rank, frame in enumerate(recent)]
 
     def pointers(self, index: int, tracked: Sequence[int], bounds: MemoryBounds) -> list[int]:
@@ -68,7 +65,7 @@ class AnchoredPolicy:
 
     def horizon(self, newest: int, tracked: Sequence[int], bounds: MemoryBounds) -> tuple[int, int]:
         """One written frame more than is read: `newest` may be among them and is corrected without itself."""
-        spatial, pointers = tracked[-bounds.spatial_slots - 1 :], tracked[-bounds.pointer_frames - 1 :]
+        spatial, pointers = tracked[-bounds.spatial_frames - 1 :], tracked[-bounds.pointer_frames - 1 :]
         return (spatial[0], pointers[0]) if tracked else (newest, newest)
 
 

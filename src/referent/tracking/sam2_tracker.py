@@ -1,95 +1,42 @@
 """SAM 2 over an endless stream: bounded memory, everything mid-stream, prompts on past frames.
 
-A prompt is applied to the frame it is about and followed through the kept features to the newest frame before the
-object's old track is replaced, so the stream never shows a half-corrected object and the image encoder never runs twice
-on a frame.
+A prompt is applied to the frame it is about, by a shadow track that catches up through the kept features, a few frames
+between two live ones, before it replaces the object's old track. So the stream never waits and never shows a
+half-corrected object, and the image encoder never runs twice on a frame.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-from typing import Any
+from collections import deque
+from dataclasses import dataclass
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from referent.config import TrackerConfig
-from referent.errors import BadInstruction, BadMessage, ConfigError
-from referent.tracking.engine import Sam2Engine, Sighting
+from referent.errors import BadInstruction, BadMessage, ConfigError, StalePrompt
+from referent.tracking.engine import Sam2Engine
 from referent.tracking.features import FeatureRing, FrameFeatures
-from referent.tracking.masks import mask_from_logits, mask_iou
-from referent.tracking.memory import MemoryBounds, MemoryEntry
+from referent.tracking.memory import MemoryBounds, ObjectMemory
+from referent.tracking.memory_policy import policy_of
 from referent.tracking.model import build_sam2
-from referent.tracking.prompts import inputs_from_prompt
-from referent.types import Prompt, RgbdFrame, TrackedMask
+from referent.tracking.shadow import Outcome, Shadow, agrees, begin, catch_up, verdict
+from referent.tracking.track import Track, compare_tracks, follow, masks_of
+from referent.types import Prompt, PromptOutcome, RgbdFrame, TrackedMask
 from referent.weights import ModelEntry
 
-
-class _OldMemory:
-    """Prompted (conditioning) and tracked frames of one object, by frame number. Bounded by `MemoryBounds`."""
-
-    def __init__(self, bounds: MemoryBounds) -> None:
-        self._bounds = bounds
-        self._conditioning: dict[int, MemoryEntry] = {}
-        self._tracked: dict[int, MemoryEntry] = {}
-
-    def write(self, index: int, entry: MemoryEntry, *, prompted: bool) -> None:
-        """Remember frame `index`, the newest so far, and forget what no later frame can read."""
-        if prompted:
-            self._conditioning[index] = entry
-            self._free_a_slot()
-        else:
-            self._tracked[index] = entry
-        self._prune(newest=index)
-
-    def conditioning_before(self, index: int) -> _OldMemory:
-        """A memory of the prompted frames before `index` alone: a start for tracking anew from there."""
-        memory = _OldMemory(self._bounds)
-        memory._conditioning = {i: entry for i, entry in self._conditioning.items() if i < index}
-        return memory
-
-    def read(self, position_encoding: Tensor) -> dict[str, dict[int, dict[str, Any]]]:
-        """The memory in the words of `SAM2Base`; `position_encoding` (1, C, h, w) is that of every spatial memory."""
-        return {
-            "cond_frame_outputs": _as_outputs(self._conditioning, position_encoding),
-            "non_cond_frame_outputs": _as_outputs(self._tracked, position_encoding),
-        }
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of tensor data."""
-        return sum(entry.nbytes for kind in (self._conditioning, self._tracked) for entry in kind.values())
-
-    def _free_a_slot(self) -> None:
-        """Past the bound, keep the first prompted frame and the newest; the next oldest counts as tracked from then."""
-        if len(self._conditioning) > self._bounds.cond_slots:
-            oldest_first = sorted(self._conditioning)
-            index = oldest_first[1 if self._bounds.cond_slots > 1 else 0]
-            self._tracked[index] = self._conditioning.pop(index)
-
-    def _prune(self, *, newest: int) -> None:
-        # The next reader is frame newest + 1, which sees newest - (frames - 1) and later.
-        for index, entry in list(self._tracked.items()):
-            if index <= newest - max(self._bounds.pointer_frames, self._bounds.spatial_frames):
-                del self._tracked[index]
-            elif index <= newest - self._bounds.spatial_frames and entry.features is not None:
-                self._tracked[index] = replace(entry, features=None)
+OUTCOMES_KEPT = 1024  # for a caller that does not take them
+FORGOTTEN_KEPT = 1024  # ids; they matter only as long as the frames before they were forgotten are kept
 
 
-def _as_outputs(entries: dict[int, MemoryEntry], position_encoding: Tensor) -> dict[int, dict[str, Any]]:
-    return {
-        index: {"maskmem_features": entry.features, "maskmem_pos_enc": [position_encoding], "obj_ptr": entry.pointer}
-        for index, entry in entries.items()
-    }
+@dataclass(eq=False)
+class _Object:
+    """One object: the track that is published, and the one that is to correct it."""
 
-
-@dataclass(frozen=True, eq=False)
-class _Track:
-    """One object: its memory and its low-resolution masks (h, w) bool in the frames still kept."""
-
-    memory: _OldMemory
-    seen: dict[int, Tensor]
+    live: Track | None = None
+    shadow: Shadow | None = None
+    applied: Prompt | None = None  # the newest that was not refused
+    applied_index: int = -1
 
 
 class Sam2Tracker:
@@ -101,12 +48,21 @@ class Sam2Tracker:
     def __init__(self, config: TrackerConfig, entry: ModelEntry) -> None:
         if config.threads:
             torch.set_num_threads(config.threads)
-        model = build_sam2(entry, image_size=config.image_size, device=_device(config.device))
+        device = _device(config.device)
+        model = build_sam2(entry, image_size=config.image_size, device=device)
         self._config = config
-        self._engine = Sam2Engine(model, fill_hole_area=config.fill_hole_area)
         self._bounds = MemoryBounds.of_model(model, cond_slots=config.max_cond_frames)
+        self._policy = policy_of(config.memory_policy)
+        self._engine = Sam2Engine(
+            model,
+            dtype=_dtype(config.precision, device),
+            acceleration=config.acceleration,
+            fill_hole_area=config.fill_hole_area,
+        )
         self._ring = FeatureRing(max_frames=config.history_frames, max_bytes=config.history_bytes)
-        self._tracks: dict[str, _Track] = {}
+        self._objects: dict[str, _Object] = {}
+        self._forgotten: dict[str, int] = {}  # id -> the newest frame then
+        self._outcomes: deque[PromptOutcome] = deque(maxlen=OUTCOMES_KEPT)
         self._next_index = 0
 
     @torch.inference_mode()
@@ -118,85 +74,170 @@ class Sam2Tracker:
         newest = self._ring.newest
         if newest is not None and frame.stamp_ns <= newest.stamp_ns:
             raise BadMessage(f"a frame of {frame.stamp_ns} ns came after one of {newest.stamp_ns} ns; reset first")
-        maps = self._engine.encode(frame.rgb)
-        features = FrameFeatures(self._next_index, frame.stamp_ns, frame.rgb.shape[:2], maps)
-        self._ring.add(features)
-        self._next_index += 1
-        return tuple(self._advance(object_id, track, features) for object_id, track in self._tracks.items())
+        features = self._encoded(frame)
+        follow(self._engine, features, list(self._live.values()), self._ring)
+        self._advance_shadows(features)
+        return masks_of(self._live, features)
 
     @torch.inference_mode()
-    def prompt(self, prompt: Prompt) -> TrackedMask:
-        """Start or replace an object on a kept frame and catch it up to the newest; returns its mask there.
+    def prompt(self, prompt: Prompt) -> TrackedMask | None:
+        """See `types.Tracker`. A prompt that the live track agrees with only adds its frame to the track's memory.
 
-        When the object's present track covers the same region in that frame, its earlier prompted frames stay in
-        memory; otherwise it starts afresh. Nothing changes when this raises: FrameExpired when the frame is no
-        longer kept, BadInstruction when the prompt is empty or one object too many.
+        Besides, raises BadInstruction when it is one object too many.
         """
         frame = self._ring.at(prompt.stamp_ns)
-        previous = self._tracks.get(prompt.object_id)
-        if previous is None and len(self._tracks) >= self._config.max_objects:
-            raise BadInstruction(
-                f"{len(self._tracks)} objects are tracked already; forget one or raise tracker.max_objects"
-            )
-        engine = self._engine
-        inputs = inputs_from_prompt(prompt, size_hw=frame.size_hw, image_size=engine.image_size, device=engine.device)
-        sighting = engine.start(frame, inputs)
-        track = _Track(self._memory_to_start_from(previous, frame, sighting), {})
-        self._remember(track, frame, sighting, prompted=True)
-        mask = _tracked_mask(prompt.object_id, frame, sighting)
-        for later in self._ring.after(frame):
-            mask = self._advance(prompt.object_id, track, later)
-        self._tracks[prompt.object_id] = track
-        return mask
+        known = self._objects.get(prompt.object_id) or _Object()
+        self._check_fresh(prompt, frame, known)
+        nothing = ObjectMemory(self._bounds, self._policy)
+        shadow = begin(self._engine, prompt, frame, live=known.live, nothing=nothing)
+        outcome = self._outcome_now(known.live, shadow)
+        self._supersede(known)
+        self._objects[prompt.object_id] = known
+        if outcome is None:
+            known.shadow = shadow
+        else:
+            self._settle(known, shadow, outcome)
+        return self._newest_mask(prompt.object_id)
+
+    def take_outcomes(self) -> tuple[PromptOutcome, ...]:
+        """See `types.Tracker`."""
+        outcomes = tuple(self._outcomes)
+        self._outcomes.clear()
+        return outcomes
 
     def pin(self, stamp_ns: int) -> None:
-        """Keep this frame and, as far as the history reaches, the later ones until `release`."""
+        """Keep this frame and, as far as the history reaches, the later ones until `release`.
+
+        While it is the newest frame, how the tracks stand is kept too, so that they can be refined there later.
+        """
         self._ring.pin(stamp_ns)
+        newest = self._ring.newest
+        if newest is not None and newest.stamp_ns == stamp_ns:
+            for track in self._live.values():
+                track.keep_snapshot()
 
     def release(self, stamp_ns: int) -> None:
         """Undo `pin`."""
         self._ring.release(stamp_ns)
+        for track in self._tracks:
+            track.forget_frames(kept=self._ring.indices, pinned=self._ring.pinned_indices)
 
     def forget(self, object_id: str) -> None:
-        """Drop an object; unknown ids are ignored. Prompting the id again starts an object with no past."""
-        self._tracks.pop(object_id, None)
+        """See `types.Tracker`."""
+        if self._objects.pop(object_id, None) is not None:
+            self._forgotten[object_id] = self._next_index - 1
+        while len(self._forgotten) > FORGOTTEN_KEPT:
+            del self._forgotten[next(iter(self._forgotten))]
 
     def reset(self) -> None:
         """Drop all objects and frames."""
-        self._tracks.clear()
+        self._objects.clear()
+        self._forgotten.clear()
+        self._outcomes.clear()
         self._ring.clear()
         self._next_index = 0
 
     @property
     def memory_bytes(self) -> int:
         """Bytes of what is remembered of all objects; bounded however long the stream."""
-        masks = sum(mask.nbytes for track in self._tracks.values() for mask in track.seen.values())
-        return masks + sum(track.memory.nbytes for track in self._tracks.values())
+        return sum(track.nbytes for track in self._tracks)
 
     @property
     def history_bytes(self) -> int:
         """Bytes of the image features kept for late prompts; at most `tracker.history_bytes` or one frame."""
         return self._ring.nbytes
 
-    def _advance(self, object_id: str, track: _Track, frame: FrameFeatures) -> TrackedMask:
-        sighting = self._engine.follow(frame, track.memory)
-        self._remember(track, frame, sighting, prompted=False)
-        return _tracked_mask(object_id, frame, sighting)
+    @property
+    def _live(self) -> dict[str, Track]:
+        return {object_id: known.live for object_id, known in self._objects.items() if known.live is not None}
 
-    def _remember(self, track: _Track, frame: FrameFeatures, sighting: Sighting, *, prompted: bool) -> None:
-        track.memory.write(frame.index, sighting.memory, prompted=prompted)
-        track.seen[frame.index] = sighting.low_res_logits[0, 0] > 0
-        for gone in track.seen.keys() - self._ring.indices:
-            del track.seen[gone]
+    @property
+    def _tracks(self) -> list[Track]:
+        shadows = (known.shadow for known in self._objects.values())
+        return [*self._live.values(), *(shadow.track for shadow in shadows if shadow is not None)]
 
-    def _memory_to_start_from(self, previous: _Track | None, frame: FrameFeatures, sighting: Sighting) -> _OldMemory:
-        """The earlier prompted frames if the old track and the new prompt agree on this frame, else nothing."""
-        seen = None if previous is None else previous.seen.get(frame.index)
-        if previous is None or seen is None:
-            return _OldMemory(self._bounds)
-        if mask_iou(seen, sighting.low_res_logits[0, 0] > 0) < self._config.agreement_iou:
-            return _OldMemory(self._bounds)
-        return previous.memory.conditioning_before(frame.index)
+    def _encoded(self, frame: RgbdFrame) -> FrameFeatures:
+        maps = self._engine.encode(frame.rgb)
+        features = FrameFeatures(self._next_index, frame.stamp_ns, frame.rgb.shape[:2], maps)
+        self._ring.add(features)
+        self._next_index += 1
+        oldest = min(self._ring.indices)
+        self._forgotten = {object_id: index for object_id, index in self._forgotten.items() if index >= oldest}
+        return features
+
+    def _check_fresh(self, prompt: Prompt, frame: FrameFeatures, known: _Object) -> None:
+        """Raise StalePrompt or BadInstruction when the prompt is not to be applied."""
+        running = known.shadow
+        earlier = [known.applied, None if running is None else running.prompt]
+        if frame.index <= self._forgotten.get(prompt.object_id, -1):
+            raise StalePrompt(f"object {prompt.object_id!r} was forgotten after the frame of {frame.stamp_ns} ns")
+        if frame.index < max(known.applied_index, -1 if running is None else running.index):
+            raise StalePrompt(
+                f"object {prompt.object_id!r} was prompted after the frame of {frame.stamp_ns} ns already"
+            )
+        if any(_same(prompt, other) for other in earlier if other is not None):
+            raise StalePrompt(f"object {prompt.object_id!r} was prompted just so at {frame.stamp_ns} ns already")
+        if prompt.object_id not in self._objects and len(self._objects) >= self._config.max_objects:
+            raise BadInstruction(
+                f"{len(self._objects)} objects are tracked already; forget one or raise tracker.max_objects"
+            )
+
+    def _outcome_now(self, live: Track | None, shadow: Shadow) -> Outcome | None:
+        """What becomes of a new shadow if that can be told at once; it is caught up when that is near enough."""
+        if agrees(live, shadow, shadow.index, self._config):
+            return Outcome.CONFIRMED
+        at_once, stride = self._config.catch_up_frames, self._config.catch_up_stride
+        if at_once and len(shadow.due(self._ring, stride=stride)) > at_once:
+            return None
+        catch_up(self._engine, [shadow], self._ring, frames=None, stride=stride)
+        return verdict(live, shadow, self._config)
+
+    def _advance_shadows(self, newest: FrameFeatures) -> None:
+        """Let the shadows catch up a little; those that arrive at the newest frame are decided on."""
+        running = [(known, known.shadow) for known in self._objects.values() if known.shadow is not None]
+        # The frame in hand comes on top, else a shadow of one frame a step would never arrive.
+        frames, stride = self._config.catch_up_frames + 1, self._config.catch_up_stride
+        catch_up(self._engine, [shadow for _, shadow in running], self._ring, frames=frames, stride=stride)
+        for known, shadow in running:
+            if shadow.track.index == newest.index:
+                self._settle(known, shadow, verdict(known.live, shadow, self._config))
+
+    def _settle(self, known: _Object, shadow: Shadow, outcome: Outcome) -> None:
+        known.shadow = None
+        if outcome is Outcome.CONFIRMED and known.live is not None:
+            known.live.memory.prompt(shadow.index, shadow.entry)
+        if outcome is Outcome.COMMITTED:
+            known.live = shadow.track
+            compare_tracks(list(self._live.values()))
+        if outcome is Outcome.REJECTED and known.live is None:
+            del self._objects[shadow.prompt.object_id]
+        if outcome is not Outcome.REJECTED:
+            known.applied, known.applied_index = shadow.prompt, shadow.index
+        self._tell(shadow.prompt, outcome)
+
+    def _supersede(self, known: _Object) -> None:
+        if known.shadow is not None:
+            self._tell(known.shadow.prompt, Outcome.SUPERSEDED)
+            known.shadow = None
+
+    def _tell(self, prompt: Prompt, outcome: Outcome) -> None:
+        newest = self._ring.newest
+        assert newest is not None, "a prompt is about a kept frame"
+        self._outcomes.append(PromptOutcome(prompt.object_id, prompt.stamp_ns, outcome.value, newest.stamp_ns))
+
+    def _newest_mask(self, object_id: str) -> TrackedMask | None:
+        newest, known = self._ring.newest, self._objects.get(object_id)
+        if newest is None or known is None or known.live is None or known.shadow is not None:
+            return None
+        return masks_of({object_id: known.live}, newest)[0]
+
+
+def _same(prompt: Prompt, other: Prompt) -> bool:
+    """Whether two prompts for one object say the same of the same frame."""
+    if (prompt.stamp_ns, prompt.refine) != (other.stamp_ns, other.refine):
+        return False
+    kinds = ("box_xyxy", "points_xy", "point_labels", "mask", "embedding")
+    return all(np.array_equal(getattr(prompt, kind), getattr(other, kind)) for kind in kinds)
 
 
 def _device(choice: str) -> str:
@@ -207,12 +248,7 @@ def _device(choice: str) -> str:
     return choice
 
 
-def _tracked_mask(object_id: str, frame: FrameFeatures, sighting: Sighting) -> TrackedMask:
-    presence = 1 / (1 + math.exp(-max(sighting.object_score, -80.0)))
-    return TrackedMask(
-        object_id=object_id,
-        mask=mask_from_logits(sighting.low_res_logits, frame.size_hw),
-        score=presence * sighting.predicted_iou,
-        predicted_iou=sighting.predicted_iou,
-        object_score=sighting.object_score,
-    )
+def _dtype(precision: str, device: str) -> torch.dtype:
+    if precision == "auto":
+        precision = "bf16" if device == "cuda" else "fp32"
+    return torch.bfloat16 if precision == "bf16" else torch.float32
