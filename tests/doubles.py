@@ -15,6 +15,7 @@ from referent.types import (
     GroundingItem,
     GroundingRequest,
     Prompt,
+    PromptOutcome,
     RgbdFrame,
     TrackedMask,
 )
@@ -32,6 +33,7 @@ class ColorTracker:
         self.pinned: list[int] = []
         self.prompts: list[Prompt] = []
         self.resets = 0
+        self._outcomes: list[PromptOutcome] = []
 
     def step(self, frame: RgbdFrame) -> tuple[TrackedMask, ...]:
         self._frames[frame.stamp_ns] = frame
@@ -39,14 +41,21 @@ class ColorTracker:
             del self._frames[next(iter(self._frames))]
         return tuple(self._mask(object_id, frame) for object_id in self._colors)
 
-    def prompt(self, prompt: Prompt) -> TrackedMask:
+    def prompt(self, prompt: Prompt) -> TrackedMask | None:
         if prompt.stamp_ns not in self._frames:
             raise FrameExpired(f"frame {prompt.stamp_ns} is gone")
         assert prompt.box_xyxy is not None
         x, y = ((prompt.box_xyxy[:2] + prompt.box_xyxy[2:]) / 2).astype(int)
         self.prompts.append(prompt)
         self._colors[prompt.object_id] = self._frames[prompt.stamp_ns].rgb[y, x]
-        return self._mask(prompt.object_id, next(reversed(self._frames.values())))
+        newest = next(reversed(self._frames.values()))
+        self._outcomes.append(PromptOutcome(prompt.object_id, prompt.stamp_ns, "committed", newest.stamp_ns))
+        return self._mask(prompt.object_id, newest)
+
+    def take_outcomes(self) -> tuple[PromptOutcome, ...]:
+        outcomes = tuple(self._outcomes)
+        self._outcomes.clear()
+        return outcomes
 
     def pin(self, stamp_ns: int) -> None:
         self.pinned.append(stamp_ns)

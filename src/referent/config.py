@@ -96,7 +96,10 @@ class TrackerConfig:
     max_objects: int = setting(16, "objects tracked at once", low=1, high=1000)
     max_cond_frames: int = setting(4, "prompted frames remembered per object", low=1, high=64)
     agreement_iou: float = setting(
-        0.8, "a new prompt that overlaps the track this much keeps the object's earlier prompted frames", low=0, high=1
+        0.8,
+        "a new prompt that overlaps the track this much confirms it instead of replacing it; 1 = never",
+        low=0,
+        high=1,
     )
     catch_up_frames: int = setting(
         4, "past frames a corrected track catches up between two live frames; 0 = all at once", low=0, high=10_000
@@ -133,6 +136,15 @@ class GroundingConfig:
 
     lost_after_frames: int = setting(3, "frames in a row without the object before it counts as lost", low=1)
     uncertain_score: float = setting(0.4, "mask score below which a track is uncertain", low=0, high=1)
+    uncertain_area_factor: float = setting(
+        2.0, "a mask that grew or shrank more than this against its recent median is uncertain", low=1, high=100
+    )
+    uncertain_stability: float = setting(
+        0.9, "mask stability (SAM 2's own measure) below which a track is uncertain", low=0, high=1
+    )
+    uncertain_overlap: float = setting(
+        0.8, "IoU with another target's mask above which both are uncertain", low=0, high=1
+    )
     backoff_first_s: float = setting(0.5, "pause before asking again after nothing was found", unit="s", low=0.01)
     backoff_max_s: float = setting(4.0, "longest such pause", unit="s", low=0.01)
     replay_latency_s: float = setting(0.5, "simulated delay of the grounder in replay", unit="s", low=0, high=600)

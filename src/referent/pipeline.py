@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from referent.config import Config
-from referent.errors import BadInstruction, BadMessage, FrameExpired, TransformUnavailable
+from referent.errors import BadInstruction, BadMessage, FrameExpired, StalePrompt, TransformUnavailable
 from referent.frames.transforms import TransformBuffer
 from referent.geometry.estimate import estimate_pose
 from referent.grounding import backends
@@ -23,6 +24,7 @@ from referent.types import (
     GroundingEvent,
     ObjectPose,
     OrientedBox,
+    Prompt,
     RgbdFrame,
     TrackedMask,
     TrackedObject,
@@ -30,6 +32,12 @@ from referent.types import (
     Worker,
 )
 from referent.weights import resolve
+
+REFUSALS = {  # why the tracker may not take an answer, and how it is counted
+    FrameExpired: "answers_too_late",
+    StalePrompt: "answers_stale",
+    BadInstruction: "answers_unusable",
+}
 
 
 class Pipeline:
@@ -52,7 +60,8 @@ class Pipeline:
         clock = _Stopwatch()
         self._check_time(frame.stamp_ns)
         masks = {mask.object_id: mask for mask in self._tracker.step(frame)}
-        masks |= self._follow_given_boxes(frame.stamp_ns)
+        self._follow_given_boxes(frame.stamp_ns, masks)
+        self._settle()
         clock.lap("track")
         events = self._take_answer(frame.stamp_ns, masks)
         self._supervisor.observe(tuple(masks.values()))
@@ -107,10 +116,11 @@ class Pipeline:
             self._tracker.reset()
         self._newest_ns = stamp_ns
 
-    def _follow_given_boxes(self, stamp_ns: int) -> dict[str, TrackedMask]:
+    def _follow_given_boxes(self, stamp_ns: int, masks: dict[str, TrackedMask]) -> None:
         prompts = [self._supervisor.follow_box(text, box, stamp_ns) for text, box in self._pending_boxes]
         self._pending_boxes.clear()
-        return {prompt.object_id: self._tracker.prompt(prompt) for prompt in prompts}
+        for prompt in prompts:
+            self._prompt(prompt, masks)
 
     def _take_answer(self, now_ns: int, masks: dict[str, TrackedMask]) -> list[GroundingEvent]:
         """Apply the grounder's answer, if it is in, to the frame it is about; `masks` is brought up to date."""
@@ -119,13 +129,35 @@ class Pipeline:
             return []
         decision = self._supervisor.decide(answer, now_ns)
         try:
-            masks |= {prompt.object_id: self._tracker.prompt(prompt) for prompt in decision.prompts}
-        except (FrameExpired, BadInstruction) as error:
-            self._drops["answers_too_late" if isinstance(error, FrameExpired) else "answers_unusable"] += 1
-            return [self._supervisor.discarded(decision, str(error))]
+            refusals = [why for prompt in decision.prompts if (why := self._refusal(prompt, masks)) is not None]
         finally:
             self._tracker.release(answer.request.frame.stamp_ns)
+        self._settle()
+        if refusals and len(refusals) == len(decision.prompts):
+            return [replace(decision.event, outcome="discarded", detail=refusals[0])]
         return [decision.event]
+
+    def _refusal(self, prompt: Prompt, masks: dict[str, TrackedMask]) -> str | None:
+        """Give an answer's prompt to the tracker; says why when the tracker does not take it, which is counted."""
+        try:
+            self._prompt(prompt, masks)
+        except tuple(REFUSALS) as error:
+            self._drops[REFUSALS[type(error)]] += 1
+            self._supervisor.withdraw(prompt.object_id, str(error))
+            return str(error)
+        return None
+
+    def _prompt(self, prompt: Prompt, masks: dict[str, TrackedMask]) -> None:
+        mask = self._tracker.prompt(prompt)
+        if mask is not None:  # else it catches up during the next frames
+            masks[prompt.object_id] = mask
+
+    def _settle(self) -> None:
+        """Pass on what became of prompts, those of earlier frames too."""
+        for outcome in self._tracker.take_outcomes():
+            if outcome.outcome == "rejected":
+                self._drops["corrections_rejected"] += 1
+            self._supervisor.settle(outcome)
 
     def _ask(self, frame: RgbdFrame, masks: dict[str, TrackedMask]) -> list[GroundingEvent]:
         """Put the question the policy wants, if any; an answer that takes no time is applied at once."""

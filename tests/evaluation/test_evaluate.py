@@ -15,7 +15,16 @@ from referent.evaluation.suites import SUITES, Case, cases_of, expression_of, sc
 from referent.grounding.workers import ReplayWorker
 from referent.pipeline import Pipeline
 from referent.sources.simulation.simulate import simulate
-from referent.types import Array, Grounding, GroundingItem, GroundingRequest, Prompt, RgbdFrame, TrackedMask
+from referent.types import (
+    Array,
+    Grounding,
+    GroundingItem,
+    GroundingRequest,
+    Prompt,
+    PromptOutcome,
+    RgbdFrame,
+    TrackedMask,
+)
 
 small_pictures = partial(simulate, width=160, height=120)  # rendered ten times as fast
 kept_scene_of = cache(scene_of)
@@ -44,6 +53,10 @@ class Oracle:
     def prompt(self, prompt: Prompt) -> TrackedMask:
         self._objects.append(prompt.object_id)
         return self._mask(prompt.object_id)
+
+    def take_outcomes(self) -> tuple[PromptOutcome, ...]:
+        stamps = (self._newest_ns,) * 2
+        return tuple(PromptOutcome(object_id, stamps[0], "committed", stamps[1]) for object_id in self._objects)
 
     def _mask(self, object_id: str) -> TrackedMask:
         mask = np.roll(self._red_mug(self._newest_ns), self._off_px, axis=1)

@@ -17,6 +17,7 @@ from referent.types import (
     Grounding,
     GroundingItem,
     GroundingRequest,
+    PromptOutcome,
     RegroundReason,
     TrackedMask,
     TrackState,
@@ -54,6 +55,8 @@ def take_answer(supervisor: GroundingSupervisor, now_ns: int) -> tuple[list[str]
     answer = supervisor.poll(now_ns)
     assert answer is not None
     decision = supervisor.decide(answer, now_ns)
+    for prompt in decision.prompts:
+        supervisor.settle(PromptOutcome(prompt.object_id, prompt.stamp_ns, "committed", now_ns))
     return [prompt.object_id for prompt in decision.prompts], decision.event.outcome
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from pycocotools import mask as coco
 from referent.geometry.poses import quaternion_xyzw, transform_pose
 from referent.grounding.boxes import mask_box_xyxy
 from referent.sources.simulation.truth import FrameTruth, ObjectTruth
-from referent.types import Array, FrameResult, GroundingEvent, OrientedBox, TrackedObject
+from referent.types import Array, FrameResult, GroundingEvent, OrientedBox, TrackedObject, TrackHealth
 
 Line = dict[str, Any]
 
@@ -54,7 +55,8 @@ def result_line(result: FrameResult) -> Line:
 
 def _object_line(tracked: TrackedObject, result: FrameResult) -> Line:
     mask = None if tracked.mask is None or not tracked.mask.mask.any() else tracked.mask.mask
-    return {
+    health = None if tracked.mask is None else tracked.mask.health
+    line = {
         "id": tracked.target.id,
         "expression": tracked.target.expression,
         "label": tracked.label,
@@ -68,6 +70,11 @@ def _object_line(tracked: TrackedObject, result: FrameResult) -> Line:
         "verified_stamp_ns": tracked.verified_stamp_ns,
         "reason": tracked.reason,
     }
+    return line if health is None else {**line, "health": _health_line(health)}
+
+
+def _health_line(health: TrackHealth) -> Line:
+    return {name: round(float(value), DECIMALS) for name, value in asdict(health).items()}
 
 
 def _pose_of(tracked: TrackedObject, result: FrameResult) -> Line | None:

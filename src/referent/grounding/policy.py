@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from referent.config import GroundingConfig
-from referent.types import RegroundReason, TrackState
+from referent.types import RegroundReason, TrackHealth, TrackState
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class Evidence:
     grounded: bool  # the grounder has found it at least once
     score: float  # mask score of this frame, in [0, 1]
     absent_frames: int  # frames in a row without the object, up to and including this one
+    health: TrackHealth | None = None  # of this frame, where the tracker tells
 
 
 def state_of(evidence: Evidence, config: GroundingConfig) -> TrackState:
@@ -26,7 +27,23 @@ def state_of(evidence: Evidence, config: GroundingConfig) -> TrackState:
         return TrackState.LOST
     if evidence.absent_frames > 0:
         return TrackState.OCCLUDED
-    return TrackState.UNCERTAIN if evidence.score < config.uncertain_score else TrackState.TRACKING
+    return TrackState.TRACKING if doubt(evidence, config) is None else TrackState.UNCERTAIN
+
+
+def doubt(evidence: Evidence, config: GroundingConfig) -> str | None:
+    """Why an object that is seen may not be what is followed, for people; None when there is no reason."""
+    if evidence.score < config.uncertain_score:
+        return f"mask score {evidence.score:.2f}"
+    health = evidence.health
+    if health is None:
+        return None
+    if not 1 / config.uncertain_area_factor <= health.area_ratio <= config.uncertain_area_factor:
+        return f"its area is {health.area_ratio:.2f} of what it was"
+    if health.stability < config.uncertain_stability:
+        return f"its outline is vague (stability {health.stability:.2f})"
+    if health.overlap > config.uncertain_overlap:
+        return f"it covers another target (IoU {health.overlap:.2f})"
+    return None
 
 
 def reason_to_ask(states: Iterable[TrackState], *, now_ns: int, not_before_ns: int) -> RegroundReason | None:

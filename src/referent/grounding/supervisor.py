@@ -13,7 +13,7 @@ import numpy as np
 from referent.config import GroundingConfig
 from referent.errors import BadInstruction
 from referent.grounding.boxes import box_iou, mask_box_xyxy
-from referent.grounding.policy import Evidence, backoff_s, reason_to_ask, state_of
+from referent.grounding.policy import Evidence, backoff_s, doubt, reason_to_ask, state_of
 from referent.types import (
     Array,
     Grounding,
@@ -23,6 +23,7 @@ from referent.types import (
     GroundingRequest,
     LiveTrack,
     Prompt,
+    PromptOutcome,
     RegroundReason,
     RgbdFrame,
     Target,
@@ -64,6 +65,7 @@ class GroundingSupervisor:
         self._worker = worker
         self._max_objects = max_objects
         self._records: dict[str, TargetRecord] = {}
+        self._unsettled: dict[str, TargetRecord] = {}  # as they were before a prompt that the tracker still works on
         self._in_flight: GroundingRequest | None = None
         self._next_id = 1
         self._generation = 0
@@ -91,6 +93,7 @@ class GroundingSupervisor:
 
     def forget(self, object_id: str) -> bool:
         """Stop following one target; False when there is none of that id."""
+        self._unsettled.pop(object_id, None)
         return self._records.pop(object_id, None) is not None
 
     def search_again(self) -> tuple[str, ...]:
@@ -126,13 +129,13 @@ class GroundingSupervisor:
         if self._worker.busy or not self._records:
             return None
         reason = reason_to_ask(
-            (record.state for record in self._records.values()),
+            (record.state for record in self._settled),
             now_ns=frame.stamp_ns,
             not_before_ns=self._not_before_ns,
         )
         if reason is None:
             return None
-        wanted = _wanted(self.records, reason)
+        wanted = _wanted(self._settled, reason)
         self._in_flight = GroundingRequest(wanted, frame, reason, tracks=_live_tracks(self.records, masks))
         self._worker.submit(self._in_flight)
         return self._in_flight
@@ -156,22 +159,34 @@ class GroundingSupervisor:
         outcome = "found" if prompts else "confirmed"
         return Decision(prompts, _event(answer, now_ns, outcome, answer.raw, answer.items))
 
-    def discarded(self, decision: Decision, why: str) -> GroundingEvent:
-        """The answer came too late to be used: the targets are looked for again."""
-        for prompt in decision.prompts:
-            record = self._records.get(prompt.object_id)
-            if record is not None:
-                self._records[prompt.object_id] = replace(
-                    record, state=TrackState.SEARCHING, grounded_stamp_ns=None, reason=why
-                )
-        return replace(decision.event, outcome="discarded", detail=why)
+    def withdraw(self, object_id: str, why: str) -> None:
+        """A prompt was not taken, or came to nothing: its target stands as before, and is looked for as before."""
+        before, record = self._unsettled.pop(object_id, None), self._records.get(object_id)
+        if before is not None and record is not None:
+            self._records[object_id] = replace(before, absent_frames=record.absent_frames, reason=why)
+
+    def settle(self, outcome: PromptOutcome) -> None:
+        """Learn what became of a prompt that was taken."""
+        record = self._records.get(outcome.object_id)
+        if record is None or record.grounded_stamp_ns != outcome.stamp_ns or outcome.outcome == "superseded":
+            return  # a newer prompt for the same target is still to come
+        if outcome.outcome == "rejected":
+            self.withdraw(outcome.object_id, "what was found could not be followed")
+        elif self._unsettled.pop(outcome.object_id, None) is not None:
+            self._records[outcome.object_id] = replace(record, absent_frames=0)
 
     def close(self) -> None:
         """Stop the worker."""
         self._worker.close()
 
+    @property
+    def _settled(self) -> list[TargetRecord]:
+        """The targets that may be asked about: the tracker is not at work on an answer for them."""
+        return [record for object_id, record in self._records.items() if object_id not in self._unsettled]
+
     def _start_over(self) -> None:
         self._records.clear()
+        self._unsettled.clear()
         self._unanswered, self._not_before_ns = 0, 0
         self._generation += 1
 
@@ -184,11 +199,18 @@ class GroundingSupervisor:
     def _observed(self, record: TargetRecord, mask: TrackedMask | None) -> TargetRecord:
         if record.grounded_stamp_ns is None:
             return record
+        if mask is None and record.target.id in self._unsettled:
+            return replace(record, state=TrackState.SEARCHING, reason="found in the past, catching up")
         seen = mask is not None and bool(mask.mask.any())
-        absent_frames = 0 if seen else record.absent_frames + 1
-        score = mask.score if mask is not None else 0.0
-        state = state_of(Evidence(grounded=True, score=score, absent_frames=absent_frames), self._config)
-        return replace(record, state=state, absent_frames=absent_frames, reason=_why(state, score, absent_frames))
+        evidence = Evidence(
+            grounded=True,
+            score=mask.score if mask is not None else 0.0,
+            absent_frames=0 if seen else record.absent_frames + 1,
+            health=mask.health if mask is not None else None,
+        )
+        state = state_of(evidence, self._config)
+        reason = _why(state, evidence, self._config)
+        return replace(record, state=state, absent_frames=evidence.absent_frames, reason=reason)
 
     def _no_result(self, answer: Grounding | GroundingFailure, now_ns: int, outcome: str, detail: str) -> Decision:
         self._unanswered += 1
@@ -222,11 +244,11 @@ class GroundingSupervisor:
         return prompt_from_item(item, object_id=object_id, stamp_ns=stamp_ns)
 
     def _note_grounded(self, object_id: str, label: str, stamp_ns: int, reason: str) -> None:
+        self._unsettled.setdefault(object_id, self._records[object_id])
         self._records[object_id] = replace(
             self._records[object_id],
             label=label,
             state=TrackState.TRACKING,
-            absent_frames=0,
             grounded_stamp_ns=stamp_ns,
             verified_stamp_ns=stamp_ns,
             reason=reason,
@@ -284,12 +306,12 @@ def _agreeing_track(item: GroundingItem, tracks: Sequence[LiveTrack]) -> str | N
     return best.id if box_iou(box, best.box_xyxy) >= SAME_OBJECT_IOU else None
 
 
-def _why(state: TrackState, score: float, absent_frames: int) -> str:
+def _why(state: TrackState, evidence: Evidence, config: GroundingConfig) -> str:
     if state is TrackState.TRACKING:
         return ""
     if state is TrackState.UNCERTAIN:
-        return f"mask score {score:.2f}"
-    return f"not seen for {absent_frames} frames"
+        return doubt(evidence, config) or ""
+    return f"not seen for {evidence.absent_frames} frames"
 
 
 def _event(
