@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -25,20 +26,44 @@ def official_yaml(name: str) -> Path:
     return registry()["sam2.1-hiera-tiny"].config_path.parents[2] / name
 
 
+@pytest.fixture
+def without_data(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Models are built in no time and memory, of tensors that have a shape and nothing else."""
+    # Hiera reads numbers out of a linspace, which tensors without data cannot give.
+    monkeypatch.setattr(torch, "linspace", partial(torch.linspace, device="cpu"))
+    with torch.device("meta"):
+        yield
+
+
+@pytest.mark.usefixtures("without_data")
+@pytest.mark.parametrize("side", [512, 1024])
 @pytest.mark.parametrize("name", OFFICIAL)
-def test_every_official_configuration_gives_the_official_tensors(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_official_configuration_gives_the_official_tensors(name: str, side: int) -> None:
     import sam2  # noqa: F401  registers its configurations
     from hydra import compose
     from hydra.utils import instantiate
 
-    # Hiera reads numbers out of a linspace, which tensors without data cannot give.
-    monkeypatch.setattr(torch, "linspace", partial(torch.linspace, device="cpu"))
-    with torch.device("meta"):
-        ours = build_sam2(official_yaml(name), image_size=512, device="meta")
-        theirs = instantiate(compose(name).model)
+    ours = build_sam2(official_yaml(name), image_size=side, device="meta")
+    theirs = instantiate(compose(name).model)
     shapes = {key: value.shape for key, value in ours.state_dict().items()}
     assert shapes == {key: value.shape for key, value in theirs.state_dict().items()}
-    assert ours.image_size == 512
+    assert ours.image_size == side
+    features = ours.forward_image(torch.empty(1, 3, side, side))["backbone_fpn"]
+    assert [level.shape[-1] for level in features] == [side // 4, side // 8, side // 16]
+
+
+@pytest.mark.usefixtures("without_data")
+def test_every_listed_sam2_is_one_of_them_with_a_checked_download() -> None:
+    listed = [entry for entry in registry().values() if entry.kind == "sam2" and entry.config.startswith("sam2:")]
+    assert sorted(entry.config.removeprefix("sam2:") for entry in listed) == sorted(OFFICIAL)
+    for entry in listed:
+        (file,) = entry.files
+        assert file.url is not None
+        assert file.url.endswith(f"/{file.path.name}")
+        assert len(file.sha256 or "") == 64
+        numbers = sum(tensor.numel() for tensor in build_sam2(entry.config_path, device="meta").state_dict().values())
+        # Four bytes a number, and what the archive and the names need.
+        assert 0 <= (file.size_bytes or 0) - 4 * numbers < 0.005 * 4 * numbers
 
 
 def test_an_official_tiny_checkpoint_is_loaded_strictly_and_tracks_as_the_official_build(tmp_path: Path) -> None:
@@ -93,9 +118,39 @@ def test_a_yaml_that_is_no_sam2_is_refused_in_one_line(text: str, complaint: str
     assert "\n" not in str(caught.value)
 
 
-def test_an_impossible_input_size_is_refused() -> None:
-    with pytest.raises(ConfigError, match="100"):
-        build_sam2(SMALL_YAML, image_size=100)
+@pytest.mark.parametrize("windows", ["[8, 4, 8, 4]", "[8, 4, 14, 7]", "[8, 4, 16, 8]"])
+@pytest.mark.parametrize("side", [32, 64, 96, 160, 224])
+def test_every_multiple_of_32_px_runs_through_the_whole_model(side: int, windows: str, tmp_path: Path) -> None:
+    yaml = tmp_path / "model.yaml"
+    yaml.write_text(SMALL_YAML.read_text().replace("[8, 4, 8, 4]", windows))
+    model = build_sam2(yaml, image_size=side)
+    points = {"point_coords": torch.tensor([[[3.0, 5.0]]]), "point_labels": torch.ones(1, 1, dtype=torch.int32)}
+    seen: dict[str, dict[int, object]] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
+    for index in range(2):
+        with torch.inference_mode():
+            output = model.forward_image(torch.randn(1, 3, side, side))
+            _, features, positions, sizes = model._prepare_backbone_features(output)
+            found = model.track_step(
+                index, index == 0, features, positions, sizes, points if index == 0 else None, None, seen, num_frames=16
+            )
+        seen["cond_frame_outputs"][index] = found
+        assert found["pred_masks"].shape == (1, 1, side // 4, side // 4)
+        assert found["maskmem_features"].shape[-2:] == (side // 16, side // 16)
+
+
+@pytest.mark.parametrize(
+    ("side", "legal"),
+    [(100, "96 and 128 px are"), (1000, "992 and 1024 px are"), (16, "32 px is the smallest"), (-64, "32 px is")],
+)
+def test_an_impossible_input_size_is_refused_with_the_nearest_possible_ones(side: int, legal: str) -> None:
+    with pytest.raises(ConfigError, match=f"image size {side} px .* 32 px; {legal}"):
+        build_sam2(SMALL_YAML, image_size=side)
+
+
+def test_wider_first_windows_need_larger_steps(tmp_path: Path) -> None:
+    (tmp_path / "model.yaml").write_text(SMALL_YAML.read_text().replace("[8, 4, 8, 4]", "[16, 4, 8, 4]"))
+    with pytest.raises(ConfigError, match="64 px; 64 and 128 px are"):
+        build_sam2(tmp_path / "model.yaml", image_size=96)
 
 
 def test_weights_of_another_architecture_are_refused_in_one_line(tmp_path: Path) -> None:

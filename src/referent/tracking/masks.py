@@ -1,38 +1,147 @@
-"""Low-resolution mask logits to pixels of the original picture."""
+"""Low-resolution mask logits to pixels of the original picture, and what masks of one frame say of each other."""
 
 from __future__ import annotations
+
+import math
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, max_pool2d, pad
 
 from referent.types import Array
 
 FILLED_LOGIT = 0.1  # just inside (fill_holes_in_mask_scores, sam2/utils/misc.py)
 
 
+def masks_from_logits(low_res_logits: Tensor, size_hw: tuple[int, int]) -> Array:
+    """(N, 1, h, w) logits to (N, H, W) bool masks: enlarged bilinearly, inside where positive.
+
+    From another device they come in one transfer, eight pixels to the byte.
+    """
+    if low_res_logits.device.type == "cpu":
+        return _masks_on_cpu(low_res_logits[:, 0], size_hw)
+    inside = _enlarged(low_res_logits, size_hw)[:, 0] > 0
+    return unpacked_bits(packed_bits(inside).cpu(), tuple(inside.shape))
+
+
 def mask_from_logits(low_res_logits: Tensor, size_hw: tuple[int, int]) -> Array:
-    """(1, 1, h, w) logits to an (H, W) bool mask: enlarged bilinearly, inside where positive."""
-    logits = interpolate(low_res_logits, size=size_hw, mode="bilinear", align_corners=False)
-    return (logits[0, 0] > 0).cpu().numpy()
+    """(1, 1, h, w) logits to an (H, W) bool mask."""
+    return masks_from_logits(low_res_logits, size_hw)[0]
+
+
+def packed_bits(masks: Tensor) -> Tensor:
+    """A bool tensor as uint8 of eight pixels each, in order, the last one filled up with zeros."""
+    flat = pad(masks.flatten().to(torch.uint8), (0, -masks.numel() % 8)).view(-1, 8)
+    shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=masks.device)
+    return (flat << shifts).sum(dim=1, dtype=torch.uint8)
+
+
+def unpacked_bits(packed: Tensor, shape: tuple[int, ...]) -> Array:
+    """The bool array of that shape that `packed_bits` was given; `packed` lies on the CPU."""
+    return np.unpackbits(packed.numpy(), count=math.prod(shape)).view(np.bool_).reshape(shape)
 
 
 def fill_small_holes(low_res_logits: Tensor, max_area_px: int) -> Tensor:
     """Make 8-connected background patches of up to `max_area_px` low-resolution pixels part of the mask.
 
-    (1, 1, h, w) in and out; the official CUDA kernel's rule, which CPU builds of sam2 silently skip.
+    (N, 1, h, w) in and out, nothing synchronised; the official CUDA kernel's rule, which CPU builds of sam2 skip.
     """
-    outside = (low_res_logits[0, 0] <= 0).cpu().numpy()
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(outside.astype(np.uint8), connectivity=8)
-    is_hole = stats[:, cv2.CC_STAT_AREA] <= max_area_px
-    is_hole[0] = False  # label 0 is the mask itself
-    holes = torch.from_numpy(is_hole[labels]).to(low_res_logits.device)
-    return torch.where(holes, FILLED_LOGIT, low_res_logits)
+    outside = low_res_logits <= 0
+    find = small_patches_on_cpu if low_res_logits.device.type == "cpu" else small_patches
+    return torch.where(find(outside, max_area_px), FILLED_LOGIT, low_res_logits)
+
+
+def small_patches_on_cpu(inside: Tensor, max_area_px: int) -> Tensor:
+    """Where 8-connected patches of (N, 1, h, w) bool pictures have up to `max_area_px` pixels: by labelling each."""
+    small = np.zeros(inside.shape, np.bool_)
+    for picture, found in zip(inside[:, 0].numpy(), small[:, 0], strict=True):
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(picture.view(np.uint8), connectivity=8)
+        is_small = stats[:, cv2.CC_STAT_AREA] <= max_area_px
+        is_small[0] = False  # label 0 is what lies between the patches
+        if is_small.any():
+            found[:] = is_small[labels]
+    return torch.from_numpy(small)
+
+
+def small_patches(inside: Tensor, max_area_px: int) -> Tensor:
+    """The same on any device without synchronising: every pixel takes the largest number of its neighbours.
+
+    After `max_area_px` - 1 rounds a small patch bears one number, which no neighbour of it differs from.
+    """
+    count, _, height, width = inside.shape
+    own = torch.arange(1.0, height * width + 1, device=inside.device).view(1, 1, height, width)
+    number = own * inside
+    for _ in range(max_area_px - 1):
+        number = max_pool2d(number, 3, stride=1, padding=1) * inside
+    # A patch that is too wide still bears several numbers: each group of them meets another somewhere.
+    largest = max_pool2d(number, 3, stride=1, padding=1)
+    smallest = -max_pool2d(torch.where(inside, -number, -torch.inf), 3, stride=1, padding=1)
+    weight = torch.where(inside & (largest == smallest), 1.0, max_area_px + 1.0)
+    groups = number.long().view(count, -1)
+    sizes = torch.zeros(count, height * width + 1, device=inside.device)
+    sizes.scatter_add_(1, groups, weight.view(count, -1))
+    return (sizes <= max_area_px).gather(1, groups).view_as(inside) & inside
 
 
 def mask_iou(a: Tensor, b: Tensor) -> float:
     """Intersection over union of two bool masks of one shape; 0 when both are empty."""
     union = torch.count_nonzero(a | b).item()
     return torch.count_nonzero(a & b).item() / union if union else 0.0
+
+
+def pairwise_iou(masks: Tensor) -> Tensor:
+    """Intersection over union of every two of (N, h, w) bool masks: (N, N) float32, 0 where both are empty."""
+    with torch.autocast(masks.device.type, enabled=False):  # float32 counts up to 2^24 pixels exactly
+        flat = masks.flatten(1).float()
+        intersections = flat @ flat.t()
+    areas = intersections.diagonal()
+    unions = areas[:, None] + areas[None] - intersections
+    return intersections / unions.clamp(min=1)
+
+
+def boxes_of(masks: Tensor) -> Tensor:
+    """The tight boxes of (N, h, w) bool masks: (N, 4) float32 `xyxy`, ends exclusive; zeros for an empty mask."""
+    x1, x2 = _extent(masks.any(dim=1))
+    y1, y2 = _extent(masks.any(dim=2))
+    return torch.stack([x1, y1, x2, y2], dim=1).float()
+
+
+def _extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
+    """First and one past the last True of (N, n) bools; 0 and 0 without one."""
+    number = torch.arange(occupied.shape[1], device=occupied.device)
+    end = torch.where(occupied, number + 1, 0).amax(dim=1)
+    start = torch.where(occupied, number, occupied.shape[1]).amin(dim=1)
+    return torch.minimum(start, end), end
+
+
+def _enlarged(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    return interpolate(logits, size=size_hw, mode="bilinear", align_corners=False)
+
+
+def _masks_on_cpu(logits: Tensor, size_hw: tuple[int, int]) -> Array:
+    masks = np.zeros((len(logits), *size_hw), np.bool_)
+    for mask, low_res in zip(masks, logits, strict=True):
+        _draw(mask, low_res)
+    return masks
+
+
+def _draw(mask: Array, low_res: Tensor) -> None:
+    """Set the pixels of `mask` (H, W) where `low_res` (h, w), enlarged, is positive.
+
+    Only pixels beside a positive logit can be. Enlarging along x, then along y gives the same bits as both at once,
+    because the kernel does so too, and lets the rest be left out: rows before the first, columns before the second.
+    """
+    (h, w), (height, width) = low_res.shape, mask.shape
+    positive = low_res.numpy() > 0
+    rows, columns = np.flatnonzero(positive.any(axis=1)), np.flatnonzero(positive.any(axis=0))
+    if len(rows) == 0:
+        return
+    top, bottom = max(rows[0] - 1, 0), min(rows[-1] + 2, h)
+    left = max(math.floor((columns[0] - 1) * width / w), 0)
+    right = min(math.ceil((columns[-1] + 2) * width / w), width)
+    wide = _enlarged(low_res[None, None, top:bottom], (bottom - top, width))
+    tall = torch.full((1, 1, h, right - left), -1.0, dtype=low_res.dtype)  # -1: any number outside
+    tall[..., top:bottom, :] = wide[..., left:right]
+    np.greater(_enlarged(tall, (height, right - left))[0, 0].numpy(), 0, out=mask[:, left:right])

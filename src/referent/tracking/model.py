@@ -6,6 +6,7 @@ Only `sam2.modeling.*` is built, so torchvision is not needed.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 BUILDABLE = "sam2.modeling."
 BASE_CLASS = "sam2.modeling.sam2_base.SAM2Base"
-SIDE_STEP_PX = 32  # Hiera's coarsest stride: any other side leaves half a token over
+PATCH_PX = 4  # side of Hiera's finest token
+COARSEST_PX = 32  # and of its coarsest, which is doubled back to the next finer size
+HIERA_WINDOWS = (8, 4, 14, 7)  # tokens a window is wide, per stage, where a configuration does not say (hieradet.py)
 
 # What the official video predictor adds to every configuration before it tracks (sam2/build_sam.py).
 VIDEO_DEFAULTS = {"binarize_mask_from_pts_for_mem_enc": True}
@@ -65,9 +68,29 @@ def model_settings(path: Path, *, image_size: int = 0) -> dict[str, Any]:
     settings = VIDEO_DEFAULTS | settings | {"sam_mask_decoder_extra_args": decoder, "compile_image_encoder": False}
     if image_size:
         settings["image_size"] = image_size
-    if settings.get("image_size", 512) % SIDE_STEP_PX:
-        raise ConfigError(f"image size {settings['image_size']} of SAM 2 is not a multiple of {SIDE_STEP_PX} px")
+    _check_side(settings)
     return settings
+
+
+def _check_side(settings: dict[str, Any]) -> None:
+    """Raise ConfigError for a side SAM 2 cannot take.
+
+    Later windows are padded, but the position embedding of the first stage is tiled window by window.
+    """
+    side = settings.get("image_size", 512)
+    step = math.lcm(COARSEST_PX, PATCH_PX * _first_window(settings))
+    if side < step or side % step:
+        below, above = side // step * step, (side // step + 1) * step
+        legal = f"{below} and {above} px are" if below >= step else f"{step} px is the smallest"
+        raise ConfigError(f"image size {side} px of SAM 2 is not a multiple of {step} px; {legal}")
+
+
+def _first_window(settings: dict[str, Any]) -> int:
+    """Width in tokens of the windows of Hiera's first stage."""
+    encoder = settings.get("image_encoder")
+    trunk = encoder.get("trunk") if isinstance(encoder, dict) else None
+    windows = trunk.get("window_spec", HIERA_WINDOWS) if isinstance(trunk, dict) else HIERA_WINDOWS
+    return int(windows[0])
 
 
 def _read_model_part(path: Path) -> dict[str, Any]:
