@@ -9,13 +9,11 @@ import pytest
 import torch
 from clips import SMALL_YAML, a_box, a_checkpoint, a_clip, a_mask, points
 from official import OfficialVideo, decoded, official_predictor, official_video
+from streamed import Streamed, assert_same
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from referent.config import TrackerConfig
-from referent.tracking import track
 from referent.tracking.sam2_tracker import Sam2Tracker
-from referent.types import Array, Prompt, RgbdFrame
 from referent.weights import ModelEntry, resolve
 
 FRAMES = 28
@@ -28,43 +26,6 @@ KINDS = {
     "box and mask": [a_box("red", 0, RED), a_mask("green", 0, GREEN)],
     "points and box": [points("green", 0, [(130, 80)]), a_box("red", 0, RED)],
 }
-
-
-class Streamed:
-    """Our tracker over a clip; keeps the logits at picture resolution behind every mask it returns."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, config: TrackerConfig, entry: ModelEntry) -> None:
-        self.tracker = Sam2Tracker(config, entry)
-        self.masks: dict[int, dict[str, Array]] = {}
-        self.logits: dict[int, dict[str, Tensor]] = {}
-        self._latest: list[Tensor] = []
-        to_masks = track.masks_from_logits
-
-        def remember(low_res: Tensor, size_hw: tuple[int, int]) -> Array:
-            self._latest[:] = interpolate(low_res, size=size_hw, mode="bilinear", align_corners=False)[:, 0]
-            return to_masks(low_res, size_hw)
-
-        monkeypatch.setattr(track, "masks_from_logits", remember)
-
-    def step(self, index: int, frame: RgbdFrame) -> None:
-        self._latest.clear()
-        found = self.tracker.step(frame)
-        self.masks[index] = {mask.object_id: mask.mask for mask in found}
-        self.logits[index] = {mask.object_id: x for mask, x in zip(found, self._latest, strict=True)}
-
-    def prompt(self, index: int, prompt: Prompt) -> None:
-        found = self.tracker.prompt(prompt)
-        assert found is not None
-        self.masks[index][found.object_id] = found.mask
-        self.logits[index][found.object_id] = self._latest[-1]
-
-
-def assert_same(ours: Streamed, truth: dict[int, dict[str, Tensor]]) -> None:
-    worst = max((ours.logits[i][name] - logits).abs().max().item() for i in truth for name, logits in truth[i].items())
-    assert worst <= 1e-4, f"logits differ by {worst}"
-    for index, objects in truth.items():
-        for name, logits in objects.items():
-            assert np.array_equal(ours.masks[index][name], (logits > 0).numpy()), f"{name} in frame {index}"
 
 
 @pytest.fixture(scope="module")
