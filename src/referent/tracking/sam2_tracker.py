@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from referent.config import TrackerConfig
 from referent.errors import BadInstruction, BadMessage, ConfigError, StalePrompt
@@ -20,6 +21,7 @@ from referent.tracking.features import FeatureRing, FrameFeatures
 from referent.tracking.memory import MemoryBounds, ObjectMemory
 from referent.tracking.memory_policy import policy_of
 from referent.tracking.model import build_sam2
+from referent.tracking.scene_cut import scene_change, scene_signature
 from referent.tracking.shadow import Outcome, Shadow, agrees, begin, catch_up, verdict
 from referent.tracking.track import Track, compare_tracks, follow, masks_of
 from referent.types import Prompt, PromptOutcome, RgbdFrame, TrackedMask
@@ -63,6 +65,7 @@ class Sam2Tracker:
         self._objects: dict[str, _Object] = {}
         self._forgotten: dict[str, int] = {}  # id -> the newest frame then
         self._outcomes: deque[PromptOutcome] = deque(maxlen=OUTCOMES_KEPT)
+        self._signature: Tensor | None = None  # the newest frame's colors
         self._next_index = 0
 
     @torch.inference_mode()
@@ -135,6 +138,7 @@ class Sam2Tracker:
         self._forgotten.clear()
         self._outcomes.clear()
         self._ring.clear()
+        self._signature = None
         self._next_index = 0
 
     @property
@@ -158,7 +162,9 @@ class Sam2Tracker:
 
     def _encoded(self, frame: RgbdFrame) -> FrameFeatures:
         maps = self._engine.encode(frame.rgb)
-        features = FrameFeatures(self._next_index, frame.stamp_ns, frame.rgb.shape[:2], maps)
+        before, self._signature = self._signature, scene_signature(frame.rgb)
+        scene_cut = 0.0 if before is None else scene_change(before, self._signature).item()
+        features = FrameFeatures(self._next_index, frame.stamp_ns, frame.rgb.shape[:2], maps, scene_cut)
         self._ring.add(features)
         self._next_index += 1
         oldest = min(self._ring.indices)
