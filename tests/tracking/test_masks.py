@@ -66,6 +66,15 @@ def test_masks_of_noise_are_the_official_ones_at_any_size(
     assert (masks_from_logits(logits, size_hw) == official_masks(logits, size_hw)).all()
 
 
+@pytest.mark.parametrize(("side", "size_hw"), SIZES)
+def test_pixels_right_on_the_outline_fall_on_the_official_side(side: int, size_hw: tuple[int, int]) -> None:
+    # Between -1 and 1 many enlarged logits are zero, but for the last bit of their sums.
+    logits = torch.randint(-1, 2, (4, 1, side, side), generator=torch.Generator().manual_seed(4)).float()
+    official = interpolate(logits, size=size_hw, mode="bilinear", align_corners=False)
+    assert (official.abs() < 1e-6).float().mean() > 0.01
+    assert (masks_from_logits(logits, size_hw) == official_masks(logits, size_hw)).all()
+
+
 def test_an_object_that_is_not_in_view_and_a_frame_without_objects_have_no_pixel() -> None:
     absent = torch.full((2, 1, 16, 16), -1024.0)
     assert not masks_from_logits(absent, (30, 40)).any()
