@@ -74,8 +74,13 @@ class TrackerConfig:
 
     model: str = setting("referent-sam2-small", "name in models/models.yaml")
     device: str = setting("auto", "where SAM 2 runs", choices=("auto", "cpu", "cuda"))
+    arithmetic: str = setting(
+        "fast",
+        "fast = batched, the same up to rounding; official = sam2's own modules, bit-equal and slower, float32 only",
+        choices=("fast", "official"),
+    )
     precision: str = setting(
-        "auto", "arithmetic; auto = bf16 on a GPU, fp32 on a CPU", choices=("auto", "fp32", "bf16")
+        "auto", "number format; auto = bf16 on a GPU, fp32 on a CPU", choices=("auto", "fp32", "bf16")
     )
     acceleration: str = setting(
         "auto",

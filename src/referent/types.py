@@ -324,6 +324,10 @@ class Tracker(Protocol):
         """The masks of all live objects in `frame`, in the order they were added."""
         ...
 
+    def prefetch(self, frame: RgbdFrame) -> None:
+        """May begin with a frame that will be stepped next, beside the present work; `step` alone does as well."""
+        ...
+
     def prompt(self, prompt: Prompt) -> TrackedMask | None:
         """Start, replace or correct an object on a kept frame and catch it up to the newest.
 

@@ -12,7 +12,7 @@ from streamed import Streamed, assert_same
 
 from referent.config import TrackerConfig
 from referent.errors import FrameExpired, StalePrompt
-from referent.tracking import sam2_tracker
+from referent.tracking import engine
 from referent.tracking.sam2_tracker import Sam2Tracker
 from referent.types import Array, Prompt
 from referent.weights import ModelEntry
@@ -209,13 +209,13 @@ def test_with_a_stride_every_third_frame_is_visited_and_the_newest(
 
 def followed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Will hold (frame, number of objects) of every batch."""
-    calls, follow = [], sam2_tracker.Sam2Engine.follow
+    calls, follow = [], engine.Sam2Engine.follow
 
     def counting(self, frame, readings):  # type: ignore[no-untyped-def]
         calls.append((frame.index, len(readings)))
         return follow(self, frame, readings)
 
-    monkeypatch.setattr(sam2_tracker.Sam2Engine, "follow", counting)
+    monkeypatch.setattr(engine.Sam2Engine, "follow", counting)
     return calls
 
 
@@ -224,8 +224,8 @@ def test_catching_up_runs_no_image_encoder(
     config: TrackerConfig, checkpoint: ModelEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded = []
-    encode = sam2_tracker.Sam2Engine.encode
-    monkeypatch.setattr(sam2_tracker.Sam2Engine, "encode", lambda self, rgb: encoded.append(rgb) or encode(self, rgb))
+    encode = engine.Sam2Engine.encode
+    monkeypatch.setattr(engine.Sam2Engine, "encode", lambda self, rgb: encoded.append(rgb) or encode(self, rgb))
     run(checkpoint, {ANSWERED: [ELSEWHERE]}, config=config)
     assert len(encoded) == FRAMES
 
@@ -354,7 +354,7 @@ def test_a_prompt_that_fails_leaves_the_old_track_alone(
 ) -> None:
     tracker = a_run_until(ASKED, Sam2Tracker(EXACT, checkpoint))
     with monkeypatch.context() as patch:
-        patch.setattr(sam2_tracker.Sam2Engine, "follow", _out_of_memory)
+        patch.setattr(engine.Sam2Engine, "follow", _out_of_memory)
         with pytest.raises(MemoryError):
             tracker.prompt(points("red", 3, [(100, 80)]))
     assert np.array_equal(tracker.step(a_clip(ASKED + 2)[-1])[0].mask, uncorrected[ASKED + 1]["red"])

@@ -22,6 +22,7 @@ from referent.tracking.network.heads import Decoded, Signal
 from referent.tracking.network.sam2_network import Bank, Sam2Network
 from referent.tracking.preprocess import image_from_rgb
 from referent.tracking.prompts import PromptInputs
+from referent.tracking.upload import FrameUploader
 from referent.types import Array
 
 if TYPE_CHECKING:
@@ -46,6 +47,23 @@ class Sightings:
     memories: tuple[MemoryEntry, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class EncodedAhead:
+    """Feature maps that may still be in the making on another stream."""
+
+    maps: tuple[Tensor, ...]
+    done: torch.cuda.Event | None  # None = they are ready
+
+    def take(self) -> tuple[Tensor, ...]:
+        """The maps, for whatever is queued next on the present stream."""
+        if self.done is not None:
+            reader = torch.cuda.current_stream()
+            reader.wait_event(self.done)
+            for level in self.maps:
+                level.record_stream(reader)
+        return self.maps
+
+
 class Sam2Engine:
     """SAM 2 without state of its own. Takes over the model, which is not usable by itself afterwards."""
 
@@ -59,6 +77,8 @@ class Sam2Engine:
     ) -> None:
         self._network = Sam2Network(model, dtype=dtype)
         self._fill_hole_area = fill_hole_area
+        self._uploader = FrameUploader(self._network.device)
+        self._side_stream = torch.cuda.Stream(self.device) if self.overlaps else None
         self._encode = launcher(self._network.encode, acceleration, self._network.device)
         self._follow = launcher(self._follow_tensors, acceleration, self._network.device)
 
@@ -72,11 +92,27 @@ class Sam2Engine:
         """Where the model is."""
         return self._network.device
 
-    def encode(self, rgb: Array | Tensor) -> tuple[Tensor, ...]:
+    @property
+    def overlaps(self) -> bool:
+        """Whether a picture can be encoded while objects of another are followed."""
+        return self.device.type == "cuda"
+
+    def encode(self, rgb: Array) -> tuple[Tensor, ...]:
         """Run the image encoder on an (H, W, 3) uint8 picture: feature maps, finest first."""
         with record_function("sam2.preprocess"):
-            image = image_from_rgb(rgb, size_px=self.image_size, device=self.device)
+            picture = self._uploader.upload(rgb)
+            image = image_from_rgb(picture, size_px=self.image_size, dtype=self._network.dtype)
         return self._encode(image)
+
+    def encode_ahead(self, rgb: Array) -> EncodedAhead:
+        """Like `encode`, but beside what is queued already where the device can do both."""
+        if self._side_stream is None:
+            return EncodedAhead(self.encode(rgb), None)
+        with torch.cuda.stream(self._side_stream):
+            maps = self.encode(rgb)
+            done = torch.cuda.Event()
+            done.record(self._side_stream)
+        return EncodedAhead(maps, done)
 
     def start(self, frame: FrameFeatures, inputs: PromptInputs) -> Sightings:
         """Find the prompted object in `frame` without any memory."""
@@ -123,7 +159,8 @@ class Sam2Engine:
         if inputs.embedding is not None:
             prompt = heads.embedding(inputs.embedding)
         else:
-            assert inputs.points_xy is not None and inputs.point_labels is not None
+            assert inputs.points_xy is not None
+            assert inputs.point_labels is not None
             is_first = previous_logits is None
             prompt = heads.points(
                 inputs.points_xy, inputs.point_labels, is_first=is_first, previous_logits=previous_logits

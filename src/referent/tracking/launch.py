@@ -17,14 +17,14 @@ Tensors = tuple[Tensor, ...]
 Function = Callable[..., Tensors]
 Signature = tuple[tuple[torch.Size, torch.dtype], ...]
 
-CALLS_BEFORE_CAPTURE = 3  # shapes that come and go while memories fill up are not worth a graph
-GRAPHS_KEPT = 8  # one for each number of objects; each holds its own buffers
+CALLS_BEFORE_RECORDING = 3  # shapes that come and go while memories fill up are not worth a graph
+RECORDINGS_KEPT = 8  # one for each number of objects; each holds its own buffers
 
 _log = logging.getLogger(__name__)
 
 
 class Recording(Protocol):
-    """A captured run of a function on fixed buffers."""
+    """A function fixed to one signature."""
 
     def replay(self, arguments: Tensors) -> Tensors:
         """The function's results for other values of the same shapes, in memory of their own."""
@@ -34,11 +34,11 @@ class Recording(Protocol):
 Recorder = Callable[[Function, Tensors], Recording]
 
 
-class GraphReplay:
-    """A function that is captured once per signature (shapes and dtypes) and replayed from then on.
+class Replay:
+    """A function that is recorded once per signature (shapes and dtypes) and replayed from then on.
 
-    The first calls of a signature run eagerly; of more than `GRAPHS_KEPT` the one unused for longest is dropped. When
-    capturing fails the reason is logged once and everything runs eagerly from then on.
+    The first calls of a signature run eagerly; of more than `RECORDINGS_KEPT` the one unused for longest is dropped.
+    When recording fails the reason is logged once and everything runs eagerly from then on.
     """
 
     def __init__(self, function: Function, record: Recorder) -> None:
@@ -63,17 +63,29 @@ class GraphReplay:
         if len(self._calls) > 1000:  # counts of signatures long gone
             self._calls.clear()
         self._calls[signature] += 1
-        if self._calls[signature] <= CALLS_BEFORE_CAPTURE:
+        if self._calls[signature] <= CALLS_BEFORE_RECORDING:
             return None
         try:
             recording = self._record(self._function, arguments)
         except RuntimeError as error:
-            _log.warning("CUDA graphs are off: %s", error)
+            _log.warning("tracker.acceleration: recording failed, running eagerly: %s", error)
             self._broken = True
             return None
-        while len(self._recordings) >= GRAPHS_KEPT:
+        while len(self._recordings) >= RECORDINGS_KEPT:
             del self._recordings[next(iter(self._recordings))]
         return recording
+
+
+class Compiled:
+    """A `Recording` by torch.compile; compiling takes a minute or so, once per signature."""
+
+    def __init__(self, function: Function, arguments: Tensors) -> None:
+        self._function = torch.compile(function, dynamic=False)
+        self._function(*arguments)
+
+    def replay(self, arguments: Tensors) -> Tensors:
+        """The compiled function's results."""
+        return self._function(*arguments)
 
 
 class CudaGraph:
@@ -98,12 +110,11 @@ class CudaGraph:
 
 
 def launcher(function: Function, acceleration: str, device: torch.device) -> Function:
-    """`function` run the way `acceleration` (eager, compile, graphs or auto) says, or eagerly with the reason logged."""
+    """`function` run as `acceleration` (eager, compile, graphs, auto) says, or eagerly with the reason logged."""
     if acceleration == "auto":
         acceleration = "graphs" if device.type == "cuda" else "eager"
     if acceleration == "graphs" and device.type != "cuda":
         _log.warning("tracker.acceleration: graphs need a GPU, the tracker is on the %s; running eagerly", device.type)
         acceleration = "eager"
-    if acceleration == "graphs":
-        return GraphReplay(function, CudaGraph)
-    return torch.compile(function, dynamic=None) if acceleration == "compile" else function
+    recorders: dict[str, Recorder] = {"graphs": CudaGraph, "compile": Compiled}
+    return Replay(function, recorders[acceleration]) if acceleration in recorders else function

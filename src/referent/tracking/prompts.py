@@ -90,7 +90,8 @@ def _checked_points(prompt: Prompt, points_xy: Array, labels: Array) -> Array:
 def _checked_embedding(prompt: Prompt, embedding: Array) -> Array:
     if embedding.ndim != 2 or not embedding.size or not np.isfinite(embedding).all():
         raise BadInstruction(
-            f"prompt for {prompt.object_id!r}: an embedding of shape {embedding.shape}; needed are N finite tokens (N, D)"
+            f"prompt for {prompt.object_id!r}: an embedding of shape {embedding.shape}; "
+            "needed are N finite tokens (N, D)"
         )
     return np.array(embedding, np.float32)
 

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from referent.config import TrackerConfig
-from referent.errors import BadInstruction, BadMessage, ConfigError, StalePrompt
-from referent.tracking.engine import Sam2Engine
+from referent.errors import BadInstruction, BadMessage, StalePrompt
+from referent.tracking.build import build_engine
+from referent.tracking.engine import EncodedAhead
 from referent.tracking.features import FeatureRing, FrameFeatures
-from referent.tracking.memory import MemoryBounds, ObjectMemory
+from referent.tracking.memory import ObjectMemory
 from referent.tracking.memory_policy import policy_of
-from referent.tracking.model import build_sam2
 from referent.tracking.scene_cut import scene_change, scene_signature
 from referent.tracking.shadow import Outcome, Shadow, agrees, begin, catch_up, verdict
 from referent.tracking.track import Track, compare_tracks, follow, masks_of
@@ -44,28 +44,22 @@ class _Object:
 class Sam2Tracker:
     """A `types.Tracker`. Belongs to one thread. `config.threads` > 0 sets torch's threads for the whole process.
 
-    Raises WeightsMissing when the model cannot be loaded, ConfigError when its device is not there.
+    Raises WeightsMissing when the model cannot be loaded, ConfigError when its device is not there or
+    settings contradict each other.
     """
 
     def __init__(self, config: TrackerConfig, entry: ModelEntry) -> None:
         if config.threads:
             torch.set_num_threads(config.threads)
-        device = _device(config.device)
-        model = build_sam2(entry, image_size=config.image_size, device=device)
         self._config = config
-        self._bounds = MemoryBounds.of_model(model, cond_slots=config.max_cond_frames)
+        self._engine, self._bounds = build_engine(config, entry)
         self._policy = policy_of(config.memory_policy)
-        self._engine = Sam2Engine(
-            model,
-            dtype=_dtype(config.precision, device),
-            acceleration=config.acceleration,
-            fill_hole_area=config.fill_hole_area,
-        )
         self._ring = FeatureRing(max_frames=config.history_frames, max_bytes=config.history_bytes)
         self._objects: dict[str, _Object] = {}
         self._forgotten: dict[str, int] = {}  # id -> the newest frame then
         self._outcomes: deque[PromptOutcome] = deque(maxlen=OUTCOMES_KEPT)
         self._signature: Tensor | None = None  # the newest frame's colors
+        self._ahead: tuple[int, EncodedAhead] | None = None  # the next frame's stamp and what is known of it
         self._next_index = 0
 
     @torch.inference_mode()
@@ -81,6 +75,12 @@ class Sam2Tracker:
         follow(self._engine, features, list(self._live.values()), self._ring)
         self._advance_shadows(features)
         return masks_of(self._live, features)
+
+    @torch.inference_mode()
+    def prefetch(self, frame: RgbdFrame) -> None:
+        """See `types.Tracker`. Without effect on a CPU, where both would share the cores."""
+        if self._engine.overlaps:
+            self._ahead = (frame.stamp_ns, self._engine.encode_ahead(frame.rgb))
 
     @torch.inference_mode()
     def prompt(self, prompt: Prompt) -> TrackedMask | None:
@@ -138,7 +138,7 @@ class Sam2Tracker:
         self._forgotten.clear()
         self._outcomes.clear()
         self._ring.clear()
-        self._signature = None
+        self._signature = self._ahead = None
         self._next_index = 0
 
     @property
@@ -161,7 +161,7 @@ class Sam2Tracker:
         return [*self._live.values(), *(shadow.track for shadow in shadows if shadow is not None)]
 
     def _encoded(self, frame: RgbdFrame) -> FrameFeatures:
-        maps = self._engine.encode(frame.rgb)
+        maps = self._maps_of(frame)
         before, self._signature = self._signature, scene_signature(frame.rgb)
         scene_cut = 0.0 if before is None else scene_change(before, self._signature).item()
         features = FrameFeatures(self._next_index, frame.stamp_ns, frame.rgb.shape[:2], maps, scene_cut)
@@ -170,6 +170,12 @@ class Sam2Tracker:
         oldest = min(self._ring.indices)
         self._forgotten = {object_id: index for object_id, index in self._forgotten.items() if index >= oldest}
         return features
+
+    def _maps_of(self, frame: RgbdFrame) -> tuple[Tensor, ...]:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] == frame.stamp_ns:
+            return ahead[1].take()
+        return self._engine.encode(frame.rgb)
 
     def _check_fresh(self, prompt: Prompt, frame: FrameFeatures, known: _Object) -> None:
         """Raise StalePrompt or BadInstruction when the prompt is not to be applied."""
@@ -244,17 +250,3 @@ def _same(prompt: Prompt, other: Prompt) -> bool:
         return False
     kinds = ("box_xyxy", "points_xy", "point_labels", "mask", "embedding")
     return all(np.array_equal(getattr(prompt, kind), getattr(other, kind)) for kind in kinds)
-
-
-def _device(choice: str) -> str:
-    if choice == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("tracker.device: 'cuda' is set, but torch finds no GPU; use auto or cpu")
-    if choice == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return choice
-
-
-def _dtype(precision: str, device: str) -> torch.dtype:
-    if precision == "auto":
-        precision = "bf16" if device == "cuda" else "fp32"
-    return torch.bfloat16 if precision == "bf16" else torch.float32

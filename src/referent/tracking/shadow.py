@@ -11,7 +11,7 @@ from enum import Enum
 
 from referent.config import TrackerConfig
 from referent.errors import FrameExpired
-from referent.tracking.engine import Sam2Engine
+from referent.tracking.build import Engine
 from referent.tracking.features import FeatureRing, FrameFeatures
 from referent.tracking.masks import mask_iou
 from referent.tracking.memory import MemoryEntry, ObjectMemory
@@ -46,9 +46,7 @@ class Shadow:
         return visited if not ahead or ahead[-1] in visited else [*visited, ahead[-1]]
 
 
-def begin(
-    engine: Sam2Engine, prompt: Prompt, frame: FrameFeatures, *, live: Track | None, nothing: ObjectMemory
-) -> Shadow:
+def begin(engine: Engine, prompt: Prompt, frame: FrameFeatures, *, live: Track | None, nothing: ObjectMemory) -> Shadow:
     """Find what `prompt` means in its `frame`; the memory starts from `nothing` or, to refine, from the live track's.
 
     Raises BadInstruction, and FrameExpired when it is to refine and it is not known how the track stood there.
@@ -66,9 +64,7 @@ def begin(
     return Shadow(prompt, frame.index, entry, signs.area, Track(memory, frame.index, sightings.low_res_logits, signs))
 
 
-def catch_up(
-    engine: Sam2Engine, shadows: Sequence[Shadow], ring: FeatureRing, *, frames: int | None, stride: int
-) -> None:
+def catch_up(engine: Engine, shadows: Sequence[Shadow], ring: FeatureRing, *, frames: int | None, stride: int) -> None:
     """Advance each shadow by up to `frames` kept frames (None = all); those that meet in a frame go in one batch."""
     visits: dict[int, tuple[FrameFeatures, list[Track]]] = {}
     for shadow in shadows:

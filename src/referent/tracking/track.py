@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from referent.tracking.engine import Sam2Engine, Sightings, Signal
+from referent.tracking.build import Engine
+from referent.tracking.engine import Sightings, Signal
 from referent.tracking.features import FeatureRing, FrameFeatures
 from referent.tracking.health import AreaHistory, Signs, health_of
 from referent.tracking.masks import masks_from_logits, pairwise_iou
@@ -70,7 +71,7 @@ class Track:
         return sum(entry.nbytes for entry in entries.values()) + sum(mask.nbytes for mask in masks)
 
 
-def follow(engine: Sam2Engine, frame: FrameFeatures, tracks: Sequence[Track], ring: FeatureRing) -> None:
+def follow(engine: Engine, frame: FrameFeatures, tracks: Sequence[Track], ring: FeatureRing) -> None:
     """Find all tracks in `frame`, the next of each, and write it into their memories."""
     if not tracks:
         return

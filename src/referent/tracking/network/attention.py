@@ -11,7 +11,7 @@ QUERIES_AT_ONCE = 256  # on CPUs: the scores of so many queries stay in the cach
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
     """One head over long memories: (N, T, D), (N, L, D), (N, L, E), bias (N, 1, L) to (N, T, E); no scaling."""
-    if queries.device.type == "cpu":
+    if queries.device.type == "cpu" and not torch.compiler.is_compiling():
         return _attend_in_chunks(queries, keys, values, bias)
     mask = None if bias is None else bias[:, None]
     return functional.scaled_dot_product_attention(
@@ -22,7 +22,9 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = 
 def attend_heads(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
     """Many heads over short windows: (B, T, heads, d), (B, L, heads, d) twice, bias (L,) to (B, T, heads * d)."""
     q, k, v = (part.transpose(1, 2) for part in (queries, keys, values))
-    if q.device.type == "cpu" and q.dtype == torch.bfloat16:  # the fused CPU kernel computes in float32
+    if (
+        q.device.type == "cpu" and not torch.compiler.is_compiling() and q.dtype == torch.bfloat16
+    ):  # the fused CPU kernel computes in float32
         scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-1, -2))
         if bias is not None:
             scores += bias

@@ -94,16 +94,7 @@ class Heads:
         present = self._present(object_scores)
         logits = torch.where(present[:, None], masks[rows, chosen], NO_OBJECT_LOGIT)
         other = masks[rows, _second_best(ious, chosen)]
-        signals = torch.stack(
-            [
-                object_scores[:, 0],
-                ious[rows, chosen],
-                stability(logits),
-                _alternative_iou(logits, other),
-                _area(logits),
-            ],
-            dim=-1,
-        )
+        signals = signals_of(object_scores, ious[rows, chosen], logits, other)
         pointers = self._pointers(tokens[rows, pointer_of], object_scores)
         return Decoded(logits[:, None], pointers, signals)
 
@@ -142,15 +133,23 @@ class Heads:
         return pointers + (1 - presence) * self._no_object_pointer
 
 
+def signals_of(object_scores: Tensor, predicted_ious: Tensor, logits: Tensor, other: Tensor) -> Tensor:
+    """(N, len(Signal)) of (N, 1) scores, (N,) IoUs, the chosen mask's logits (N, h, w) and the best other mask's."""
+    columns = {
+        Signal.OBJECT_SCORE: object_scores[:, 0],
+        Signal.PREDICTED_IOU: predicted_ious,
+        Signal.STABILITY: stability(logits),
+        Signal.ALTERNATIVE_IOU: _alternative_iou(logits, other),
+        Signal.AREA: (logits > 0).flatten(1).float().mean(-1),
+    }
+    return torch.stack([columns[signal].float() for signal in Signal], dim=-1)
+
+
 def stability(logits: Tensor, delta: float = 0.05) -> Tensor:
     """(N, h, w) to (N,): area above `delta` / area above `-delta`; 1 for an empty mask (mask_decoder.py)."""
     flat = logits.flatten(1)
     inner, outer = (flat > delta).sum(-1).float(), (flat > -delta).sum(-1).float()
     return torch.where(outer > 0, inner / outer.clamp(min=1), 1.0)
-
-
-def _area(logits: Tensor) -> Tensor:
-    return (logits > 0).flatten(1).float().mean(-1)
 
 
 def _second_best(ious: Tensor, chosen: Tensor) -> Tensor:

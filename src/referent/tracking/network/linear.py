@@ -42,13 +42,13 @@ class Linear:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(..., in) to (..., out)."""
-        if self._packed is None:
+        if self._packed is None or torch.compiler.is_compiling():
             return ACTIVATIONS[self._activation](functional.linear(x, self._weight, self._bias))
         return torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, self._activation, [], "none")
 
     def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
         """residual + self(x); only for layers without an activation."""
-        if self._packed is None:
+        if self._packed is None or torch.compiler.is_compiling():
             return residual + functional.linear(x, self._weight, self._bias)
         return torch.ops.mkldnn._linear_pointwise.binary(x, residual, self._packed, self._bias, "add")
 
