@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
+from collections.abc import Mapping, Sequence, Sized
 
 import numpy as np
 import pytest
+import torch
 from clips import HEIGHT, WIDTH, a_box, a_checkpoint, a_clip, a_frame, points, stamp_of
+from streamed import Streamed, assert_same
 
 from referent.config import TrackerConfig
 from referent.errors import BadInstruction, BadMessage, FrameExpired
+from referent.tracking import build
+from referent.tracking.engine import Sightings
+from referent.tracking.features import FrameFeatures
+from referent.tracking.memory import MemoryEntry, MemoryReading
+from referent.tracking.model import build_sam2
+from referent.tracking.prompts import PromptInputs
 from referent.tracking.sam2_tracker import Sam2Tracker
-from referent.types import Prompt, RgbdFrame, TrackedMask
+from referent.types import Array, Prompt, RgbdFrame, TrackedMask
 from referent.weights import ModelEntry
 
 RED, GREEN = a_box("red", 0, (10, 40, 50, 80)), a_box("green", 0, (120, 60, 145, 100))
@@ -29,38 +39,127 @@ def tracker(checkpoint: ModelEntry) -> Sam2Tracker:
 
 def follow(tracker: Sam2Tracker, clip: list[RgbdFrame], *, start: Prompt = RED) -> list[TrackedMask]:
     """The masks of `start`'s object, prompted in the clip's first frame."""
-    masks = []
+    masks: list[TrackedMask | None] = []
     for index, frame in enumerate(clip):
         found = tracker.step(frame)
         masks += [tracker.prompt(start)] if index == 0 else [m for m in found if m.object_id == start.object_id]
-    return masks
+    return [mask for mask in masks if mask is not None]
 
 
-def test_memory_after_200_frames_is_memory_after_40(tracker: Sam2Tracker) -> None:
+class InstantEngine:
+    """Stands in for the model: masks and signs that come and go, of the right shapes, at once."""
+
+    image_size, device, overlaps = 64, torch.device("cpu"), False
+
+    def __init__(self, model: object, **settings: object) -> None: ...
+
+    def encode(self, rgb: Array) -> tuple[torch.Tensor, ...]:
+        return (torch.zeros(1, 2, 4, 4),)
+
+    def start(self, frame: FrameFeatures, inputs: PromptInputs) -> Sightings:
+        return self._sightings(frame.index, 1)
+
+    def refine(
+        self, frame: FrameFeatures, inputs: PromptInputs, reading: MemoryReading, previous_logits: torch.Tensor
+    ) -> Sightings:
+        return self._sightings(frame.index, 1)
+
+    def follow(self, frame: FrameFeatures, readings: Sequence[MemoryReading]) -> Sightings:
+        assert all(reading.spatial for reading in readings)
+        return self._sightings(frame.index, len(readings))
+
+    def _sightings(self, index: int, count: int) -> Sightings:
+        logits = torch.full((count, 1, 16, 16), -1.0)
+        logits[..., index % 8 : index % 8 + 4] = 1.0
+        present, alone = (5.0 if index % 50 < 40 else -5.0), (0.5 if index % 7 == 0 else 1.0)
+        signals = torch.tensor([[present, 0.9, 1.0, alone, 0.25]]).expand(count, -1)
+        memories, pointers = torch.zeros(count, 16, 4, dtype=torch.bfloat16), torch.zeros(count, 8)
+        return Sightings(logits, signals, tuple(map(MemoryEntry, memories, pointers)))
+
+
+def sizes_of(thing: object, name: str = "tracker") -> dict[str, int]:
+    """How much each container and tensor within an object of ours holds, by where it is."""
+    if isinstance(thing, torch.Tensor):
+        return {name: thing.untyped_storage().nbytes()}
+    if isinstance(thing, Mapping):
+        parts = enumerate(thing.values())
+    elif isinstance(thing, list | tuple | set | frozenset | deque):
+        parts = enumerate(thing)
+    elif type(thing).__module__.startswith("referent."):
+        parts = iter(vars(thing).items())  # type: ignore[assignment]
+    else:
+        return {}
+    inner = {key: size for part, value in parts for key, size in sizes_of(value, f"{name}.{part}").items()}
+    return inner | {name: len(thing)} if isinstance(thing, Sized) else inner
+
+
+@pytest.mark.parametrize(("policy", "frames"), [("official", 10_000), ("anchored", 3000)])
+def test_state_after_ten_thousand_frames_is_state_after_a_hundred_whatever_happens_meanwhile(
+    policy: str, frames: int, checkpoint: ModelEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Objects come and go, are corrected late, at once and in vain."""
+    monkeypatch.setattr(build, "Sam2Engine", InstantEngine)
+    config = TrackerConfig(history_frames=20, image_size=64, agreement_iou=0.9, memory_policy=policy)
+    tracker, frame, sizes = Sam2Tracker(config, checkpoint), a_frame(0, np.zeros((24, 32, 3), np.uint8)), {}
+    for index in range(frames + 1):
+        tracker.step(dataclasses.replace(frame, stamp_ns=stamp_of(index)))
+        if index % 10 == 0:
+            tracker.pin(stamp_of(index))
+            tracker.prompt(points(f"new {index}", index, [(8, 8)]))
+            tracker.prompt(points("steady", index, [(8, 8)]))
+            tracker.forget(f"new {index - 20}")
+        if index % 10 == 8 and index > 20:
+            tracker.prompt(dataclasses.replace(points("steady", index - 8, [(9, 9)]), refine=True))
+            tracker.prompt(points("other", index - 9, [(8, 8)]))
+        if index % 10 == 9:
+            tracker.release(stamp_of(index - 9))
+            tracker.take_outcomes()
+        if index in (100, 200, frames - 100, frames):
+            sizes[index] = sizes_of(tracker)
+    assert sizes[frames - 100] == sizes[100]
+    assert sizes[frames] == sizes[200]
+    assert tracker.memory_bytes < 1_000_000
+
+
+def test_state_stays_bounded_under_pins_nobody_releases_and_outcomes_nobody_takes(
+    checkpoint: ModelEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "Sam2Engine", InstantEngine)
+    # agreement 0: every prompt is a confirmation
+    tracker = Sam2Tracker(TrackerConfig(history_frames=20, agreement_iou=0.0, max_cond_frames=3), checkpoint)
+    frame, sizes = a_frame(0, np.zeros((24, 32, 3), np.uint8)), {}
+    for index in range(3001):
+        tracker.step(dataclasses.replace(frame, stamp_ns=stamp_of(index)))
+        tracker.pin(stamp_of(index))
+        tracker.prompt(points("red", index, [(8, 6)]))
+        if index in (1500, 3000):
+            sizes[index] = sizes_of(tracker)
+    assert sizes[1500] == sizes[3000]
+
+
+def test_memory_of_a_model_fills_up_and_stays(tracker: Sam2Tracker) -> None:
     clip = a_clip(20)
     sizes = {}
-    for index in range(200):
+    for index in range(80):
         tracker.step(dataclasses.replace(clip[index % 20], stamp_ns=stamp_of(index)))
         if index == 0:
             tracker.prompt(RED)
             tracker.prompt(GREEN)
         sizes[index] = (tracker.memory_bytes, tracker.history_bytes)
-    assert sizes[39] == sizes[199]
+    assert sizes[39] == sizes[79]
     assert sizes[10] < sizes[39]
 
 
-def test_memory_stays_bounded_under_pins_nobody_releases_and_endless_prompts(checkpoint: ModelEntry) -> None:
-    # agreement 0: every prompt keeps the earlier prompted frames, as many as there are slots
-    tracker = Sam2Tracker(TrackerConfig(history_frames=20, image_size=64, agreement_iou=0.0), checkpoint)
-    clip = a_clip(20)
-    sizes = {}
-    for index in range(120):
-        tracker.step(dataclasses.replace(clip[index % 20], stamp_ns=stamp_of(index)))
-        tracker.pin(stamp_of(index))
-        if index % 3 == 0:
-            tracker.prompt(points("red", index, [(80, 60)]))
-        sizes[index] = (tracker.memory_bytes, tracker.history_bytes)
-    assert sizes[59] == sizes[89] == sizes[119]
+def test_three_objects_in_one_batch_are_three_objects_alone(
+    checkpoint: ModelEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = {0: [RED, GREEN], 7: [points("third", 7, [(60, 60)])]}
+    clip = a_clip(24)
+    together = Streamed(monkeypatch, TrackerConfig(), checkpoint).over(clip, starts)
+    for index, prompt in ((0, RED), (0, GREEN), (7, starts[7][0])):
+        alone = Streamed(monkeypatch, TrackerConfig(), checkpoint).over(clip, {index: [prompt]})
+        since = {i: logits for i, logits in alone.logits.items() if i >= index}
+        assert_same(together, since)
 
 
 def test_others_coming_and_going_leave_an_objects_masks_unchanged(checkpoint: ModelEntry) -> None:
@@ -76,7 +175,50 @@ def test_others_coming_and_going_leave_an_objects_masks_unchanged(checkpoint: Mo
             crowded.prompt(points("green", 6, [(110, 80)]))
         if index == 11:
             crowded.forget("green")
-    assert all(np.array_equal(a.mask, b.mask) and a.score == b.score for a, b in zip(alone, masks, strict=True))
+    assert all(nearly_same(a, b) for a, b in zip(alone, masks, strict=True))
+
+
+def nearly_same(a: TrackedMask, b: TrackedMask) -> bool:
+    """But for what sums in another order change."""
+    return np.count_nonzero(a.mask != b.mask) <= 2 and abs(a.score - b.score) < 1e-4
+
+
+def test_removing_one_leaves_the_ids_and_masks_of_the_others(checkpoint: ModelEntry) -> None:
+    clip, kept = a_clip(16), Sam2Tracker(TrackerConfig(), checkpoint)
+    both, shown = Sam2Tracker(TrackerConfig(), checkpoint), []
+    for index, frame in enumerate(clip):
+        shown.append((kept.step(frame), both.step(frame)))
+        for prompt in (RED, GREEN) if index == 0 else ():
+            kept.prompt(prompt)
+            both.prompt(prompt)
+        if index == 7:
+            kept.forget("red")
+    for one, two in shown[8:]:
+        assert [mask.object_id for mask in one] == ["green"]
+        assert nearly_same(one[0], two[1])
+
+
+def test_an_objects_replacement_equals_the_new_one_alone(
+    checkpoint: ModelEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = points("red", 6, [(115, 80)])
+    never = TrackerConfig(agreement_iou=1.0, commit_max_area=1.0)
+    replaced = Streamed(monkeypatch, never, checkpoint).over(a_clip(16), {0: [RED], 6: [other]})
+    alone = Streamed(monkeypatch, never, checkpoint).over(a_clip(16), {6: [other]})
+    assert_same(replaced, alone.logits, since=6)
+
+
+def test_an_embedding_of_what_the_prompt_encoder_makes_of_a_box_is_that_box(checkpoint: ModelEntry) -> None:
+    model = build_sam2(checkpoint)
+    corners = torch.tensor(RED.box_xyxy).reshape(1, 2, 2) / torch.tensor([WIDTH, HEIGHT]) * model.image_size
+    with torch.inference_mode():
+        labels = torch.tensor([[2, 3]], dtype=torch.int32)
+        tokens, _ = model.sam_prompt_encoder(points=(corners, labels), boxes=None, masks=None)
+    embedded = Prompt("red", stamp_of(0), embedding=tokens[0].numpy())
+    by_box, by_tokens = (
+        follow(Sam2Tracker(TrackerConfig(), checkpoint), a_clip(6), start=start) for start in (RED, embedded)
+    )
+    assert all(nearly_same(a, b) for a, b in zip(by_box, by_tokens, strict=True))
 
 
 def test_masks_come_in_the_order_objects_were_added_also_after_a_replacement(tracker: Sam2Tracker) -> None:
@@ -90,7 +232,7 @@ def test_masks_come_in_the_order_objects_were_added_also_after_a_replacement(tra
     assert [mask.object_id for mask in tracker.step(clip[2])] == ["red"]
 
 
-def test_a_forgotten_id_starts_with_no_past(checkpoint: ModelEntry) -> None:
+def test_a_forgotten_id_starts_with_no_past_in_a_later_frame(checkpoint: ModelEntry) -> None:
     clip = a_clip(12)
     again, fresh = (Sam2Tracker(TrackerConfig(), checkpoint) for _ in range(2))
     for index, frame in enumerate(clip):
@@ -99,9 +241,9 @@ def test_a_forgotten_id_starts_with_no_past(checkpoint: ModelEntry) -> None:
             again.prompt(RED)
         if index == 6:
             again.forget("red")
-            prompt = Prompt("red", stamp_of(6), mask=first[0].mask if first[0].mask.any() else RED_MASK)
-            again.prompt(prompt)
-            fresh.prompt(prompt)
+        if index == 7:
+            again.prompt(Prompt("red", stamp_of(7), mask=RED_MASK))
+            fresh.prompt(Prompt("red", stamp_of(7), mask=RED_MASK))
     assert np.array_equal(first[0].mask, second[0].mask)
     assert first[0].score == second[0].score
 
@@ -173,7 +315,7 @@ def test_pictures_may_change_size_and_be_read_only(tracker: Sam2Tracker) -> None
         Prompt("x", stamp_of(0), points_xy=np.ones((1, 2), np.float32), point_labels=np.array([7], np.int32)),
         Prompt("x", stamp_of(0), mask=np.zeros((HEIGHT, WIDTH), bool)),
         Prompt("x", stamp_of(0), mask=np.ones((3, 3), bool)),
-        Prompt("x", stamp_of(0), embedding=np.ones((1, 64), np.float32)),
+        Prompt("x", stamp_of(0), embedding=np.full((1, 64), np.nan, np.float32)),
     ],
     ids=[
         "flat box",
@@ -183,7 +325,7 @@ def test_pictures_may_change_size_and_be_read_only(tracker: Sam2Tracker) -> None
         "unknown label",
         "empty mask",
         "small mask",
-        "embedding",
+        "embedding of nan",
     ],
 )
 def test_a_prompt_with_nothing_in_it_is_refused_in_one_line(bad: Prompt, tracker: Sam2Tracker) -> None:
