@@ -1,0 +1,94 @@
+"""Who wins when a corrected track has caught up: the commit gate, case by case."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from memories import BOUNDS, WELL_SEEN, an_entry
+from torch import Tensor
+
+from referent.config import TrackerConfig
+from referent.tracking.health import Signs
+from referent.tracking.memory import ObjectMemory
+from referent.tracking.memory_policy import policy_of
+from referent.tracking.shadow import Outcome, Shadow, agrees, verdict
+from referent.tracking.track import Track
+from referent.types import Prompt
+
+NOW = 9
+CONFIG = TrackerConfig(agreement_iou=0.8, commit_max_area=0.5)
+LEFT, RIGHT, NOWHERE, EVERYWHERE = (0, 10), (10, 20), (0, 0), (0, 20)
+
+
+def a_track(columns: tuple[int, int], *, present: bool = True) -> Track:
+    """A track whose newest mask fills these columns of 20."""
+    logits = _logits(columns if present else NOWHERE)
+    area = (logits > 0).float().mean().item()
+    signs = replace(WELL_SEEN, object_score=5.0 if present else -5.0, area=area)
+    return Track(ObjectMemory(BOUNDS, policy_of("official")), NOW, logits, signs)
+
+
+def _logits(columns: tuple[int, int]) -> Tensor:
+    logits = torch.full((1, 1, 20, 20), -5.0)
+    logits[..., columns[0] : columns[1]] = 5.0
+    return logits
+
+
+def a_shadow(track: Track, *, prompted_area: float = 0.2, refine: bool = False) -> Shadow:
+    prompt = Prompt("x", 1, box_xyxy=torch.ones(4).numpy(), refine=refine)
+    return Shadow(prompt, 3, an_entry(3), prompted_area, track)
+
+
+def test_without_a_live_track_the_shadow_is_taken_even_when_its_object_is_hidden_now() -> None:
+    assert verdict(None, a_shadow(a_track(LEFT)), CONFIG) is Outcome.COMMITTED
+    assert verdict(None, a_shadow(a_track(LEFT, present=False)), CONFIG) is Outcome.COMMITTED
+
+
+def test_a_live_track_that_lost_its_object_gives_way() -> None:
+    lost = a_track(LEFT, present=False)
+    assert verdict(lost, a_shadow(a_track(RIGHT)), CONFIG) is Outcome.COMMITTED
+    assert verdict(lost, a_shadow(a_track(RIGHT, present=False)), CONFIG) is Outcome.COMMITTED
+
+
+def test_a_shadow_that_lost_its_object_is_dropped_while_the_live_track_sees_it() -> None:
+    assert verdict(a_track(LEFT), a_shadow(a_track(LEFT, present=False)), CONFIG) is Outcome.REJECTED
+
+
+def test_a_shadow_that_sees_the_same_confirms_the_live_track_and_one_that_sees_another_replaces_it() -> None:
+    assert verdict(a_track(LEFT), a_shadow(a_track((0, 9))), CONFIG) is Outcome.CONFIRMED
+    assert verdict(a_track(LEFT), a_shadow(a_track(RIGHT)), CONFIG) is Outcome.COMMITTED
+
+
+def test_a_refinement_replaces_the_track_it_resembles() -> None:
+    assert verdict(a_track(LEFT), a_shadow(a_track((0, 9)), refine=True), CONFIG) is Outcome.COMMITTED
+
+
+@pytest.mark.parametrize("live", [None, a_track(LEFT), a_track(LEFT, present=False)], ids=["none", "live", "lost"])
+def test_a_shadow_that_ran_over_into_the_background_is_dropped(live: Track | None) -> None:
+    assert verdict(live, a_shadow(a_track(EVERYWHERE)), CONFIG) is Outcome.REJECTED
+
+
+def test_what_was_prompted_as_large_may_be_large() -> None:
+    assert verdict(None, a_shadow(a_track(EVERYWHERE), prompted_area=0.9), CONFIG) is Outcome.COMMITTED
+
+
+def test_tracks_are_compared_in_the_frame_asked_about_and_an_agreement_of_one_never_holds() -> None:
+    live, shadow = a_track(LEFT), a_shadow(a_track((0, 9)))
+    assert agrees(live, shadow, NOW, CONFIG)
+    assert not agrees(live, shadow, NOW, replace(CONFIG, agreement_iou=0.95))
+    assert not agrees(live, a_shadow(a_track(LEFT)), NOW, replace(CONFIG, agreement_iou=1.0))
+    assert not agrees(live, shadow, NOW - 1, CONFIG), "the live track was not followed there"
+    assert not agrees(None, shadow, NOW, CONFIG)
+
+
+def test_two_empty_masks_do_not_agree() -> None:
+    assert not agrees(a_track(NOWHERE), a_shadow(a_track(NOWHERE)), NOW, CONFIG)
+
+
+def test_signs_tell_presence_and_a_score() -> None:
+    signs = Signs(object_score=0.0, predicted_iou=0.8, stability=1.0, alternative_iou=1.0, area=0.1)
+    assert not signs.present
+    assert signs.score == pytest.approx(0.4)
+    assert replace(signs, object_score=-1e6).score == pytest.approx(0.0)
