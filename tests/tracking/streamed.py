@@ -58,12 +58,14 @@ class Streamed:
             self.logits[index][found.object_id] = self._latest[-1]
 
 
-def assert_same(ours: Streamed, truth: Mapping[int, Mapping[str, Tensor]], *, since: int = 0) -> None:
+def assert_same(
+    ours: Streamed, truth: Mapping[int, Mapping[str, Tensor]], *, since: int = 0, tolerance: float = TOLERANCE
+) -> None:
     """Logits agree within the tolerance, and masks wherever the truth is not within it of the threshold."""
     truth = {index: objects for index, objects in truth.items() if index >= since}
     worst = max((ours.logits[i][name] - logits).abs().max().item() for i in truth for name, logits in truth[i].items())
-    assert worst <= TOLERANCE, f"logits differ by {worst}"
+    assert worst <= tolerance, f"logits differ by {worst}"
     for index, objects in truth.items():
         for name, logits in objects.items():
             differs = ours.masks[index][name] != (logits > 0).numpy()
-            assert not (differs & (logits.abs() > TOLERANCE).numpy()).any(), f"{name} in frame {index}"
+            assert not (differs & (logits.abs() > tolerance).numpy()).any(), f"{name} in frame {index}"

@@ -7,25 +7,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clips import SMALL_YAML, a_box, a_checkpoint, a_clip, a_mask, points
+from clips import HEIGHT, SMALL_YAML, WIDTH, a_box, a_checkpoint, a_clip, a_mask, points
 from official import OfficialVideo, decoded, official_predictor, official_video
-from streamed import Streamed, assert_same
+from streamed import TOLERANCE, Streamed, assert_same
 from torch import Tensor
 
 from referent.config import TrackerConfig
 from referent.tracking.sam2_tracker import Sam2Tracker
-from referent.weights import ModelEntry, resolve
+from referent.weights import ModelEntry, read_state_dict, resolve
 
-FRAMES = 28
-RED, GREEN = (10, 40, 50, 80), (120, 60, 145, 100)
+FRAMES = 44
+RED, GREEN, WALL = (10, 40, 50, 80), (120, 60, 145, 100), (60, 5, 100, 35)
 KINDS = {
     "box": [a_box("red", 0, RED)],
     "one point": [points("red", 0, [(30, 60)])],
     "points": [points("red", 0, [(30, 60), (20, 50), (100, 20)], [1, 1, 0])],
     "mask": [a_mask("red", 0, RED)],
     "box and mask": [a_box("red", 0, RED), a_mask("green", 0, GREEN)],
-    "points and box": [points("green", 0, [(130, 80)]), a_box("red", 0, RED)],
+    "points, box and mask": [points("green", 0, [(130, 80)]), a_box("red", 0, RED), a_mask("wall", 0, WALL)],
 }
+LAST_BITS = {"official": 0.0, "fast": TOLERANCE}  # by tracker.arithmetic: how far logits may be off
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +40,12 @@ def official(checkpoint: ModelEntry, tmp_path: Path) -> OfficialVideo:
     return official_video(predictor, a_clip(FRAMES), tmp_path / "jpeg")
 
 
+@pytest.mark.parametrize("arithmetic", LAST_BITS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_masks_equal_the_official_predictors(
-    kind: str, checkpoint: ModelEntry, official: OfficialVideo, monkeypatch: pytest.MonkeyPatch
+    kind: str, arithmetic: str, checkpoint: ModelEntry, official: OfficialVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ours = Streamed(monkeypatch, TrackerConfig(), checkpoint)
+    ours = Streamed(monkeypatch, TrackerConfig(arithmetic=arithmetic), checkpoint)
     for index, frame in enumerate(a_clip(FRAMES)):
         ours.step(index, frame)
         for prompt in KINDS[kind] if index == 0 else ():
@@ -52,7 +54,7 @@ def test_masks_equal_the_official_predictors(
         official.prompt(prompt, index=0)
     truth = official.propagate(0, FRAMES - 1)
     assert len(truth) == FRAMES
-    assert_same(ours, truth)
+    assert_same(ours, truth, tolerance=LAST_BITS[arithmetic])
 
 
 def test_the_compared_masks_are_neither_empty_nor_full_nor_all_alike(checkpoint: ModelEntry) -> None:
@@ -123,31 +125,45 @@ def test_from_jpeg_files_the_whole_way_masks_agree(
     assert min(agreement) > 0.999
 
 
-def test_the_bundled_model_equals_the_official_predictor_on_its_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from referent.weights import read_state_dict, registry
-
-    entry = registry()["referent-sam2-small"]
-    if not entry.files:
-        pytest.skip("models/referent-sam2-small has no weights yet")
-    entry = resolve(entry.name)
-    torch.save(
-        {"model": {name: x.float() for name, x in read_state_dict(entry.weights_path).items()}}, tmp_path / "x.pt"
-    )
+@pytest.fixture(scope="module")
+def bundled(tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelEntry, OfficialVideo]:
+    """The bundled model, and the official predictor on its weights."""
+    folder = tmp_path_factory.mktemp("bundled")
+    entry = resolve("referent-sam2-small")
+    weights = {name: x.float() for name, x in read_state_dict(entry.weights_path).items()}
+    torch.save({"model": weights}, folder / "x.pt")
     predictor = official_predictor(
         entry.config_path,
-        tmp_path / "x.pt",
+        folder / "x.pt",
         defaults=False,
         overrides=["++model.binarize_mask_from_pts_for_mem_enc=true"],
     )
-    clip = a_clip(FRAMES)
-    official = official_video(predictor, clip, tmp_path / "jpeg")
-    ours = Streamed(monkeypatch, TrackerConfig(), entry)
-    for index, frame in enumerate(clip):
-        ours.step(index, frame)
-        for prompt in KINDS["box and mask"] if index == 0 else ():
-            ours.prompt(index, prompt)
-    for prompt in KINDS["box and mask"]:
+    return entry, official_video(predictor, a_clip(FRAMES), folder / "jpeg")
+
+
+def with_the_bundled_model(
+    bundled: tuple[ModelEntry, OfficialVideo], arithmetic: str, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Streamed, dict[int, dict[str, Tensor]]]:
+    entry, official = bundled
+    prompts = KINDS["points, box and mask"]
+    ours = Streamed(monkeypatch, TrackerConfig(arithmetic=arithmetic), entry).over(a_clip(FRAMES), {0: prompts})
+    official.predictor.reset_state(official.state)
+    for prompt in prompts:
         official.prompt(prompt, index=0)
-    assert_same(ours, official.propagate(0, FRAMES - 1))
+    return ours, official.propagate(0, FRAMES - 1)
+
+
+def test_the_bundled_model_in_official_arithmetic_equals_the_official_predictor(
+    bundled: tuple[ModelEntry, OfficialVideo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_same(*with_the_bundled_model(bundled, "official", monkeypatch), tolerance=0.0)
+
+
+def test_the_bundled_model_in_fast_arithmetic_differs_by_single_pixels(
+    bundled: tuple[ModelEntry, OfficialVideo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memories in bfloat16 amplify last bits: with two threads the official predictor differs from itself as much."""
+    ours, truth = with_the_bundled_model(bundled, "fast", monkeypatch)
+    differing = [np.count_nonzero(ours.masks[i][n] != (x > 0).numpy()) for i in truth for n, x in truth[i].items()]
+    assert max(differing) <= 2
+    assert sum(differing) <= 1e-5 * len(differing) * HEIGHT * WIDTH
