@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +11,11 @@ from doubles import ColorGrounder, ColorTracker
 from painted import painted
 
 from referent.config import Config, override
-from referent.errors import BadInstruction, BadMessage, ConfigError
+from referent.errors import BadInstruction, BadMessage, ConfigError, StalePrompt
 from referent.frames.transforms import TransformBuffer
 from referent.grounding.workers import NoWorker, ReplayWorker
 from referent.pipeline import Pipeline, live_worker
-from referent.types import FrameResult, RgbdFrame, TrackState
+from referent.types import FrameResult, Prompt, PromptOutcome, RgbdFrame, TrackedMask, TrackHealth, TrackState
 
 RED, BLUE = (10, 10, 24, 24), (40, 20, 56, 40)
 
@@ -22,8 +23,16 @@ RED, BLUE = (10, 10, 24, 24), (40, 20, 56, 40)
 class Run:
     """A pipeline over painted frames, and everything it said."""
 
-    def __init__(self, *, latency_s: float = 0.0, grounder: object = None, keep_frames: int = 1000, **settings: object):
-        self.tracker = ColorTracker(keep_frames=keep_frames)
+    def __init__(
+        self,
+        *,
+        latency_s: float = 0.0,
+        grounder: object = None,
+        tracker: ColorTracker | None = None,
+        keep_frames: int = 1000,
+        **settings: object,
+    ) -> None:
+        self.tracker = tracker or ColorTracker(keep_frames=keep_frames)
         self.grounder = grounder or ColorGrounder()
         worker = ReplayWorker(self.grounder, latency_ns=round(latency_s * 1e9))  # type: ignore[arg-type]
         self.transforms = TransformBuffer()
@@ -93,6 +102,124 @@ def test_a_late_answer_lands_on_the_frame_it_was_asked_about_and_is_caught_up_to
     assert run.tracker.pinned == []
 
 
+class PatientTracker(ColorTracker):
+    """Catches up during some steps before it shows, or refuses, what it was prompted with."""
+
+    def __init__(self, *, steps: int, refuse: int = 0) -> None:
+        super().__init__()
+        self._steps, self._refuse = steps, refuse
+        self._waiting: list[tuple[int, Prompt]] = []
+
+    def prompt(self, prompt: Prompt) -> TrackedMask | None:
+        self.prompts.append(prompt)
+        self._waiting.append((self._steps, prompt))
+        return None
+
+    def step(self, frame: RgbdFrame) -> tuple[TrackedMask, ...]:
+        super().step(frame)
+        self._waiting = [(left - 1, prompt) for left, prompt in self._waiting]
+        for _, prompt in [item for item in self._waiting if item[0] == 0]:
+            if self._refuse:
+                self._refuse -= 1
+                self._outcomes.append(PromptOutcome(prompt.object_id, prompt.stamp_ns, "rejected", frame.stamp_ns))
+            else:
+                super().prompt(prompt)
+                del self.prompts[-1]
+        self._waiting = [item for item in self._waiting if item[0] > 0]
+        return super().step(frame)
+
+
+def test_while_a_found_target_catches_up_it_is_neither_lost_nor_asked_for_again() -> None:
+    run = Run(latency_s=0.1, tracker=PatientTracker(steps=6))
+    run.pipeline.instruct("the red block")
+    run.over(frames(range(12), moving_red))
+    assert run.states == [TrackState.SEARCHING] * 7 + [TrackState.TRACKING] * 5
+    assert "catching up" in run.results[4].objects[0].reason
+    assert len(run.grounder.requests) == 1  # type: ignore[attr-defined]
+    assert run.results[-1].objects[0].grounded_stamp_ns == run.results[0].stamp_ns
+    assert run.results[-1].drops == {}
+
+
+def test_a_target_whose_track_was_refused_is_counted_and_looked_for_again() -> None:
+    run = Run(latency_s=0.1, tracker=PatientTracker(steps=3, refuse=1))
+    run.pipeline.instruct("the red block")
+    run.over(frames(range(14), moving_red))
+    assert run.results[-1].drops == {"corrections_rejected": 1}
+    assert run.events == [("new", "found"), ("new", "found")]
+    assert run.states[-1] is TrackState.TRACKING
+    assert run.results[-1].objects[0].target.id == "1"
+
+
+def test_a_lost_targets_refused_correction_leaves_its_record_as_it_was() -> None:
+    def where(number: int) -> dict[str, tuple[int, int, int, int]]:
+        return {"red": RED} if number < 5 or number > 12 else {}
+
+    class Unsteady(PatientTracker):
+        """Shows a first target at once; refuses every correction of it."""
+
+        def prompt(self, prompt: Prompt) -> TrackedMask | None:
+            if not self.prompts:
+                return ColorTracker.prompt(self, prompt)
+            return super().prompt(prompt)
+
+        def step(self, frame: RgbdFrame) -> tuple[TrackedMask, ...]:
+            return tuple(self._gone(mask) if frame.stamp_ns > 1.5e9 else mask for mask in super().step(frame))
+
+        def _gone(self, mask: TrackedMask) -> TrackedMask:
+            return TrackedMask(mask.object_id, np.zeros_like(mask.mask), 0.0, 0.9, -5.0)
+
+    run = Run(latency_s=0.1, tracker=Unsteady(steps=2, refuse=100))
+    run.pipeline.instruct("the red block")
+    run.over(frames(range(25), where))
+    assert run.results[-1].drops["corrections_rejected"] >= 2
+    (found,) = run.results[-1].objects
+    assert found.state is TrackState.LOST
+    assert found.grounded_stamp_ns == run.results[0].stamp_ns
+    assert ("lost", "found") in run.events
+
+
+def test_a_stale_answer_is_counted_and_changes_nothing() -> None:
+    class Knowing(ColorTracker):
+        def prompt(self, prompt: Prompt) -> TrackedMask | None:
+            raise StalePrompt("known already")
+
+    run = Run(tracker=Knowing())
+    run.pipeline.instruct("the red block")
+    run.over(frames(range(2), moving_red))
+    assert run.events == [("new", "discarded")] * 2
+    assert run.results[-1].drops == {"answers_stale": 2}
+    assert run.states == [TrackState.SEARCHING] * 2
+    assert run.tracker.pinned == []
+
+
+def test_of_several_regions_those_that_can_be_followed_are() -> None:
+    class Choosy(ColorTracker):
+        def prompt(self, prompt: Prompt) -> TrackedMask | None:
+            if prompt.object_id == "1":
+                raise BadInstruction("nothing to be seen there")
+            return super().prompt(prompt)
+
+    run = Run(tracker=Choosy(), **{"grounding.backoff_first_s": 4.0})
+    run.pipeline.instruct("the red blocks")
+    run.over([painted(0, {"red": RED, "red2": (40, 10, 50, 20)})])
+    assert run.events == [("new", "found")]
+    assert run.results[-1].drops == {"answers_unusable": 1}
+    assert [found.state for found in run.results[-1].objects] == [TrackState.SEARCHING, TrackState.TRACKING]
+
+
+def test_a_track_in_bad_health_is_uncertain_and_says_why() -> None:
+    class Swelling(ColorTracker):
+        def step(self, frame: RgbdFrame) -> tuple[TrackedMask, ...]:
+            health = TrackHealth(stability=1.0, area_ratio=2.5, alternative_iou=1.0, overlap=0.0, scene_cut=0.0)
+            return tuple(replace(mask, health=health) for mask in super().step(frame))
+
+    run = Run(tracker=Swelling())
+    run.pipeline.instruct("the red block")
+    run.over(frames(range(3), moving_red))
+    assert run.states == [TrackState.TRACKING, TrackState.UNCERTAIN, TrackState.UNCERTAIN]
+    assert run.results[-1].objects[0].reason == "its area is 2.50 of what it was"
+
+
 def test_the_frame_asked_about_is_pinned_until_its_answer() -> None:
     run = Run(latency_s=0.2)
     run.pipeline.instruct("the red block")
@@ -118,10 +245,7 @@ def test_lost_target_is_asked_for_again_and_found() -> None:
                     self._colors[mask.object_id] = np.array([1, 2, 3], np.uint8)
             return masks
 
-    run = Run(latency_s=0.2)
-    run.tracker = FaithlessTracker()
-    worker = ReplayWorker(run.grounder, latency_ns=200_000_000)  # type: ignore[arg-type]
-    run.pipeline = Pipeline(Config(), tracker=run.tracker, worker=worker)
+    run = Run(latency_s=0.2, tracker=FaithlessTracker())
     run.pipeline.instruct("the red block")
     run.over(frames(range(45), where))
     assert run.states[7] is TrackState.LOST

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from synthetic import CAMERA_FRAME, SyntheticRun
 
 from referent.evaluation.lines import bbox_of, grounding_line, mask_from_rle, mask_to_rle, result_line, truth_line
-from referent.types import Array
+from referent.types import Array, TrackHealth
 
 RUN = SyntheticRun(frames=30)
 
@@ -76,6 +76,17 @@ def test_a_followed_object_has_every_field_of_the_schema_in_json_types() -> None
         3,
         36,
     ]
+
+
+def test_a_tracks_health_is_told_where_it_is_known() -> None:
+    result = RUN.result(10)
+    (tracked,) = result.objects
+    assert tracked.mask is not None
+    health = TrackHealth(stability=0.98, area_ratio=1.02, alternative_iou=1.0, overlap=0.0, scene_cut=0.01)
+    known = replace(tracked, mask=replace(tracked.mask, health=health))
+    line = json.loads(json.dumps(result_line(replace(result, objects=(known,))), allow_nan=False))
+    check(line, LINE | {"objects": [OBJECT | {"health": dict.fromkeys(asdict(health), float)}]})
+    assert line["objects"][0]["health"]["area_ratio"] == 1.02
 
 
 def test_an_object_that_is_searched_or_hidden_has_no_mask_box_and_pose() -> None:

@@ -57,6 +57,15 @@ class Decision:
     event: GroundingEvent
 
 
+@dataclass(frozen=True)
+class _Placement:
+    """Where a target was found, until the tracker has taken it over."""
+
+    label: str
+    stamp_ns: int
+    reason: str
+
+
 class GroundingSupervisor:
     """Asks when the policy says so and turns answers into prompts."""
 
@@ -65,7 +74,7 @@ class GroundingSupervisor:
         self._worker = worker
         self._max_objects = max_objects
         self._records: dict[str, TargetRecord] = {}
-        self._unsettled: dict[str, TargetRecord] = {}  # as they were before a prompt that the tracker still works on
+        self._placements: dict[str, _Placement] = {}  # of targets whose prompt the tracker still works on
         self._in_flight: GroundingRequest | None = None
         self._next_id = 1
         self._generation = 0
@@ -88,12 +97,12 @@ class GroundingSupervisor:
     def follow_box(self, expression: str, box_xyxy: Array, stamp_ns: int) -> Prompt:
         """Add a target whose place is already known, without asking anyone."""
         target = self._add_target(expression)
-        self._note_grounded(target.id, expression, stamp_ns, "given as a box")
+        self._place_at(target.id, _Placement(expression, stamp_ns, "given as a box"))
         return Prompt(object_id=target.id, stamp_ns=stamp_ns, box_xyxy=box_xyxy)
 
     def forget(self, object_id: str) -> bool:
         """Stop following one target; False when there is none of that id."""
-        self._unsettled.pop(object_id, None)
+        self._placements.pop(object_id, None)
         return self._records.pop(object_id, None) is not None
 
     def search_again(self) -> tuple[str, ...]:
@@ -161,19 +170,27 @@ class GroundingSupervisor:
 
     def withdraw(self, object_id: str, why: str) -> None:
         """A prompt was not taken, or came to nothing: its target stands as before, and is looked for as before."""
-        before, record = self._unsettled.pop(object_id, None), self._records.get(object_id)
-        if before is not None and record is not None:
-            self._records[object_id] = replace(before, absent_frames=record.absent_frames, reason=why)
+        if self._placements.pop(object_id, None) is not None:
+            self._records[object_id] = replace(self._records[object_id], reason=why)
 
     def settle(self, outcome: PromptOutcome) -> None:
         """Learn what became of a prompt that was taken."""
-        record = self._records.get(outcome.object_id)
-        if record is None or record.grounded_stamp_ns != outcome.stamp_ns or outcome.outcome == "superseded":
+        placed = self._placements.get(outcome.object_id)
+        if placed is None or placed.stamp_ns != outcome.stamp_ns or outcome.outcome == "superseded":
             return  # a newer prompt for the same target is still to come
         if outcome.outcome == "rejected":
             self.withdraw(outcome.object_id, "what was found could not be followed")
-        elif self._unsettled.pop(outcome.object_id, None) is not None:
-            self._records[outcome.object_id] = replace(record, absent_frames=0)
+            return
+        del self._placements[outcome.object_id]
+        self._records[outcome.object_id] = replace(
+            self._records[outcome.object_id],
+            label=placed.label,
+            state=TrackState.TRACKING,
+            absent_frames=0,
+            grounded_stamp_ns=placed.stamp_ns,
+            verified_stamp_ns=placed.stamp_ns,
+            reason=placed.reason,
+        )
 
     def close(self) -> None:
         """Stop the worker."""
@@ -182,11 +199,11 @@ class GroundingSupervisor:
     @property
     def _settled(self) -> list[TargetRecord]:
         """The targets that may be asked about: the tracker is not at work on an answer for them."""
-        return [record for object_id, record in self._records.items() if object_id not in self._unsettled]
+        return [record for object_id, record in self._records.items() if object_id not in self._placements]
 
     def _start_over(self) -> None:
         self._records.clear()
-        self._unsettled.clear()
+        self._placements.clear()
         self._unanswered, self._not_before_ns = 0, 0
         self._generation += 1
 
@@ -199,8 +216,6 @@ class GroundingSupervisor:
     def _observed(self, record: TargetRecord, mask: TrackedMask | None) -> TargetRecord:
         if record.grounded_stamp_ns is None:
             return record
-        if mask is None and record.target.id in self._unsettled:
-            return replace(record, state=TrackState.SEARCHING, reason="found in the past, catching up")
         seen = mask is not None and bool(mask.mask.any())
         evidence = Evidence(
             grounded=True,
@@ -240,19 +255,12 @@ class GroundingSupervisor:
         return self._records[object_id].state in (TrackState.SEARCHING, TrackState.LOST)
 
     def _prompt_for(self, object_id: str, item: GroundingItem, stamp_ns: int) -> Prompt:
-        self._note_grounded(object_id, item.label, stamp_ns, "found by the grounder")
+        self._place_at(object_id, _Placement(item.label, stamp_ns, "found by the grounder"))
         return prompt_from_item(item, object_id=object_id, stamp_ns=stamp_ns)
 
-    def _note_grounded(self, object_id: str, label: str, stamp_ns: int, reason: str) -> None:
-        self._unsettled.setdefault(object_id, self._records[object_id])
-        self._records[object_id] = replace(
-            self._records[object_id],
-            label=label,
-            state=TrackState.TRACKING,
-            grounded_stamp_ns=stamp_ns,
-            verified_stamp_ns=stamp_ns,
-            reason=reason,
-        )
+    def _place_at(self, object_id: str, placement: _Placement) -> None:
+        self._placements[object_id] = placement
+        self._records[object_id] = replace(self._records[object_id], reason=f"{placement.reason}, catching up")
 
     def _note_verified(self, object_id: str, stamp_ns: int) -> None:
         record = self._records.get(object_id)
