@@ -227,9 +227,11 @@ class Transformers:
 
 def contestant(name: str, setting: Setting) -> Contestant:
     """`ours` with its default precision, `ours fp32`, `ours bf16`, `official` or `transformers`."""
-    if name.startswith("ours"):
-        return Ours(setting, precision=name.partition(" ")[2] or "auto")
-    return {"official": Official, "transformers": Transformers}[name](setting)
+    if name == "official":
+        return Official(setting)
+    if name == "transformers":
+        return Transformers(setting)
+    return Ours(setting, precision=name.partition(" ")[2] or "auto")
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ NOTES = (
     "Contestants take turns on every frame of one run. Ratios are of medians; intervals: 95 %, bootstrap over frames.",
     "Ours counts from the camera's bytes, with resizing; rivals are given resized and normalized input. All end with",
     "masks of the clip's size in host memory. Agreement: with the reference's masks, on every tracked frame of a race.",
-    "Stages: torch.profiler, medians of four further frames; its overhead is in them. Peak: on a CPU of a process that",
+    "Stages: torch.profiler, medians of three further frames, its overhead included. Peak: on a CPU of a process that",
     f"runs one contestant for {MEMORY_FULL} frames (the official one has them loaded), on a GPU of its allocator.",
 )
 MIB = 1 << 20
