@@ -41,6 +41,9 @@ class ColorTracker:
             del self._frames[next(iter(self._frames))]
         return tuple(self._mask(object_id, frame) for object_id in self._colors)
 
+    def prefetch(self, frame: RgbdFrame) -> None:
+        """Nothing can be begun early."""
+
     def prompt(self, prompt: Prompt) -> TrackedMask | None:
         if prompt.stamp_ns not in self._frames:
             raise FrameExpired(f"frame {prompt.stamp_ns} is gone")

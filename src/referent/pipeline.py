@@ -82,6 +82,10 @@ class Pipeline:
             output_from_camera=output_from_camera,
         )
 
+    def prefetch(self, frame: RgbdFrame) -> None:
+        """Begin with a frame that will be processed next, if that costs the present one nothing."""
+        self._tracker.prefetch(frame)
+
     def instruct(self, instruction: str) -> None:
         """Look for something else from the next frame on. Raises BadInstruction."""
         unwanted = self._supervisor.instruct(instruction)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,9 +81,23 @@ def _frames_per_second(source: BagSource) -> float:
 
 def _results(job: ReplayJob, source: BagSource, pipeline: Pipeline) -> Iterator[tuple[RgbdFrame, FrameResult]]:
     speech = _Speech(job, source)
-    for frame in tqdm(source, total=len(source), desc="replay", unit="frame", disable=None, delay=2):
+    frames = tqdm(source, total=len(source), desc="replay", unit="frame", disable=None, delay=2)
+    for frame, following in _with_following(frames):
         speech.say_what_is_due(frame, pipeline)
+        if following is not None:
+            pipeline.prefetch(following)
         yield frame, pipeline.process(frame)
+
+
+def _with_following(frames: Iterable[RgbdFrame]) -> Iterator[tuple[RgbdFrame, RgbdFrame | None]]:
+    """Each frame and the one after it; None after the last."""
+    present = None
+    for following in frames:
+        if present is not None:
+            yield present, following
+        present = following
+    if present is not None:
+        yield present, None
 
 
 class _Speech:

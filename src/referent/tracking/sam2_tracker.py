@@ -28,6 +28,7 @@ from referent.types import Prompt, PromptOutcome, RgbdFrame, TrackedMask
 from referent.weights import ModelEntry
 
 OUTCOMES_KEPT = 1024  # for a caller that does not take them
+FRAMES_AHEAD = 2  # the one in hand and the next
 FORGOTTEN_KEPT = 1024  # ids; they matter only as long as the frames before they were forgotten are kept
 
 
@@ -59,7 +60,7 @@ class Sam2Tracker:
         self._forgotten: dict[str, int] = {}  # id -> the newest frame then
         self._outcomes: deque[PromptOutcome] = deque(maxlen=OUTCOMES_KEPT)
         self._signature: Tensor | None = None  # the newest frame's colors
-        self._ahead: tuple[int, EncodedAhead] | None = None  # the next frame's stamp and what is known of it
+        self._ahead: dict[int, EncodedAhead] = {}  # pictures of coming frames, by stamp
         self._next_index = 0
 
     @torch.inference_mode()
@@ -79,8 +80,8 @@ class Sam2Tracker:
     @torch.inference_mode()
     def prefetch(self, frame: RgbdFrame) -> None:
         """See `types.Tracker`. Without effect on a CPU, where both would share the cores."""
-        if self._engine.overlaps:
-            self._ahead = (frame.stamp_ns, self._engine.encode_ahead(frame.rgb))
+        if self._engine.overlaps and len(self._ahead) < FRAMES_AHEAD:
+            self._ahead[frame.stamp_ns] = self._engine.encode_ahead(frame.rgb)
 
     @torch.inference_mode()
     def prompt(self, prompt: Prompt) -> TrackedMask | None:
@@ -138,7 +139,8 @@ class Sam2Tracker:
         self._forgotten.clear()
         self._outcomes.clear()
         self._ring.clear()
-        self._signature = self._ahead = None
+        self._ahead.clear()
+        self._signature = None
         self._next_index = 0
 
     @property
@@ -172,10 +174,9 @@ class Sam2Tracker:
         return features
 
     def _maps_of(self, frame: RgbdFrame) -> tuple[Tensor, ...]:
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None and ahead[0] == frame.stamp_ns:
-            return ahead[1].take()
-        return self._engine.encode(frame.rgb)
+        ahead = self._ahead.pop(frame.stamp_ns, None)
+        self._ahead = {stamp_ns: later for stamp_ns, later in self._ahead.items() if stamp_ns > frame.stamp_ns}
+        return self._engine.encode(frame.rgb) if ahead is None else ahead.take()
 
     def _check_fresh(self, prompt: Prompt, frame: FrameFeatures, known: _Object) -> None:
         """Raise StalePrompt or BadInstruction when the prompt is not to be applied."""
