@@ -78,7 +78,7 @@ class Sam2Engine:
         self._network = Sam2Network(model, dtype=dtype)
         self._fill_hole_area = fill_hole_area
         self._uploader = FrameUploader(self._network.device)
-        self._side_stream = torch.cuda.Stream(self.device) if self.overlaps else None
+        self._side_stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
         self._encode = launcher(self._network.encode, acceleration, self._network.device)
         self._follow = launcher(self._follow_tensors, acceleration, self._network.device)
 
