@@ -99,14 +99,20 @@ class CudaGraph:
             function(*self._inputs)
         torch.cuda.current_stream().wait_stream(side_stream)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._outputs = function(*self._inputs)
+        self._idle = torch.cuda.Event()  # nobody reads or writes the buffers any more
+        self._idle.record()
 
     def replay(self, arguments: Tensors) -> Tensors:
-        """One launch for the whole function."""
+        """One launch for the whole function, from any stream."""
+        stream = torch.cuda.current_stream()
+        stream.wait_event(self._idle)
         torch._foreach_copy_(list(self._inputs), list(arguments))
         self._graph.replay()
-        return tuple(output.clone() for output in self._outputs)
+        outputs = tuple(output.clone() for output in self._outputs)
+        self._idle.record(stream)
+        return outputs
 
 
 def launcher(function: Function, acceleration: str, device: torch.device) -> Function:
