@@ -67,12 +67,13 @@ def main() -> None:
     parser.add_argument("--against", default=",".join(cases.RIVALS), help="comma-separated; empty = ours alone")
     parser.add_argument("--only", default="", metavar="CASE", help="one case, by name")
     parser.add_argument("--frames", type=int, metavar="N", help="timed frames of every case")
+    parser.add_argument("--threads", type=int, metavar="N", help="of every case; 1 where others compute as well")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     plan = cases.quick(cases.FULL) if args.quick else cases.FULL
-    if args.frames:
-        plan = replace(plan, cases=tuple(replace(case, frames=args.frames) for case in plan.cases))
+    changes = {name: value for name in ("frames", "threads") if (value := getattr(args, name))}
+    plan = replace(plan, cases=tuple(replace(case, **changes) for case in plan.cases))
     measured = measure(against=[name for name in args.against.split(",") if name], plan=plan, only=args.only)
     print(table(measured))
     if args.json is not None:

@@ -45,6 +45,7 @@ class Case:
     name: str
     title: str
     contestants: tuple[str, ...]
+    only_with_one_object: tuple[str, ...] = ()  # of the contestants
     model: str = TINY
     image_size: int = 0  # 0 = as configured
     objects: tuple[int, ...] = (1,)
@@ -85,7 +86,8 @@ FULL = Plan(
         Case(
             "cpu-tiny-512",
             "CPU, SAM 2.1 tiny at 512, steady state",
-            ("ours fp32", "ours bf16", "official"),
+            ("ours fp32", "ours bf16", "official", "transformers"),
+            only_with_one_object=("transformers",),
             image_size=512,
             objects=(1, 5),
             frames=12,
@@ -93,6 +95,7 @@ FULL = Plan(
                 Target("official", "ours fp32", 1, 1.6),
                 Target("official", "ours bf16", 1, 2.2),
                 Target("official", "ours fp32", 5, 1.8),
+                Target("transformers", "ours fp32", 1, 2.0),
             ),
         ),
         Case(
@@ -106,7 +109,7 @@ FULL = Plan(
         Case(
             "cpu-transformers",
             "CPU, bundled model, streaming, around frame 200",
-            ("ours fp32", "transformers"),
+            ("ours fp32", "ours bf16", "transformers"),
             model=BUNDLED,
             skip=190,
             frames=20,
@@ -193,15 +196,19 @@ def run_case(case: Case, folder: Path) -> dict[str, Any]:
         "first_timed_frame": case.skip,
         "timed_frames": case.frames,
     }
-    races = [_race(case, objects, racers, meter) for objects in case.objects]
+    races = [_race(case, objects, _racing(case, objects, racers), meter) for objects in case.objects]
     for race in races if meter is None and case.memory else ():
-        race["peak_memory_bytes"] = _peaks_alone(case, race["objects"], model)
+        race["peak_memory_bytes"] = _peaks_alone(case, tuple(race["contestants"]), race["objects"], model)
     return facts | {"races": races, "added_object_ms": _added_object_ms(races)}
 
 
 def _entered(name: str, setting: Setting, meter: GpuMeter | None) -> Contestant:
     with contextlib.nullcontext() if meter is None else meter.of(name):
         return contestant(name, setting)
+
+
+def _racing(case: Case, objects: int, racers: dict[str, Contestant]) -> dict[str, Contestant]:
+    return {name: racer for name, racer in racers.items() if objects == 1 or name not in case.only_with_one_object}
 
 
 def _race(case: Case, objects: int, racers: dict[str, Contestant], meter: GpuMeter | None) -> dict[str, Any]:
@@ -254,12 +261,12 @@ def _added_object_ms(races: list[dict[str, Any]]) -> dict[str, float]:
     times = {race["objects"]: race["contestants"] for race in races}
     if not {1, 5} <= times.keys():
         return {}
-    return {name: (times[5][name]["median_ms"] - times[1][name]["median_ms"]) / 4 for name in times[1]}
+    return {name: (times[5][name]["median_ms"] - times[1][name]["median_ms"]) / 4 for name in times[5]}
 
 
-def _peaks_alone(case: Case, objects: int, model: str) -> dict[str, int]:
+def _peaks_alone(case: Case, names: tuple[str, ...], objects: int, model: str) -> dict[str, int]:
     """Peak bytes of a process that runs one contestant until its memories are full; two processes at a time."""
-    probes = [Probe(name, model, case.image_size, objects, case.size_wh, MEMORY_FULL, ()) for name in case.contestants]
+    probes = [Probe(name, model, case.image_size, objects, case.size_wh, MEMORY_FULL, ()) for name in names]
     found = [answer for first in range(0, len(probes), 2) for answer in measured_alone(probes[first : first + 2])]
     return {probe.contestant: answer["peak_bytes"] for probe, answer in zip(probes, found, strict=True)}
 
