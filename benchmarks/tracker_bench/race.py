@@ -73,13 +73,14 @@ def take_turns(
         frame, masks = clip.frame(index), {}
         for name in order:
             prepared = contestants[name].prepare(frame)
-            wait()
-            started = time.perf_counter()
             with contextlib.nullcontext() if meter is None else meter.of(name):
+                wait()
+                started = time.perf_counter()
                 masks[name] = contestants[name].step(prepared)
                 wait()
+                elapsed = time.perf_counter() - started
             if turn >= skip:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name].append(elapsed)
         for name, found in agreement.items() if masks[reference] else ():
             found.add(masks[name], masks[reference])
         order.append(order.pop(0))

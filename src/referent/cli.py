@@ -236,7 +236,7 @@ def _numbers(values: Sequence[float], digits: int = 4) -> str:
 def _add_bench(commands: Any) -> None:
     parser = _add(commands, "bench", _bench, "measurements, side by side in one run")
     parser.add_argument("what", choices=("tracker", "pipeline", "geometry"))
-    parser.add_argument("--against", default="official", metavar="NAMES", help="comma-separated peers")
+    parser.add_argument("--against", default="official,transformers", metavar="NAMES", help="comma-separated peers")
     parser.add_argument("--quick", action="store_true", help="tracker: few frames, to try the bench and not to measure")
     parser.add_argument("--json", type=Path, metavar="FILE")
 
