@@ -10,6 +10,7 @@ from official_parts import SAM_2, Frame, a_frame, an_official_model, assert_clos
 from torch import Tensor
 
 from referent.tracking.network.heads import NO_OBJECT_LOGIT, Decoded, Heads, PromptTokens, Signal
+from referent.tracking.network.mask_decoder import Candidates, MaskDecoder
 
 ONE_POINT = [(40.0, 70.0)], [1]
 POINTS = [(40.0, 70.0), (20.0, 30.0), (100.0, 90.0)], [1, 0, 1]
@@ -212,14 +213,14 @@ def a_blob(x: int, y: int, side: int = 10) -> Tensor:
 def decode_candidates(
     model: Any, *candidates: Tensor, object_score: float = 5.0, ious: tuple[float, ...] = (0.9, 0.8, 0.7)
 ) -> Decoded:
-    """What comes of up to three candidate masks, best first, of which the first is chosen."""
+    """What comes of up to three candidate masks, of which the first is chosen; the single-mask token's is not asked."""
     missing = [torch.full((64, 64), -8.0)] * (4 - len(candidates))
     masks = torch.stack([missing[0], *candidates, *missing[1:]])[None]
     heads = Heads(model, dtype=torch.float32)
     tokens = torch.zeros(1, 4, model.hidden_dim)
-    drawn = (masks, torch.tensor([[0.1, *ious]]), tokens, torch.tensor([[object_score]]))
+    drawn = Candidates(masks, torch.tensor([[0.99, *ious]]), tokens, torch.tensor([[object_score]]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model.sam_mask_decoder, "predict_masks", lambda **_: drawn)
+        patch.setattr(MaskDecoder, "__call__", lambda *_: drawn)
         nothing = heads.nothing_given
         choose = PromptTokens(nothing.sparse, nothing.dense, several_masks=True)
         frame = a_frame(model)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from referent.tracking.network.mask_decoder import MaskDecoder
+
 NO_OBJECT_LOGIT = -1024.0  # NO_OBJ_SCORE of sam2_base.py
 PREVIOUS_LOGIT_LIMIT = 32.0  # sam2_video_predictor.py clamps the mask it corrects
 
@@ -53,10 +55,12 @@ class Heads:
         self._model, self._dtype = model, dtype
         self._prompt_encoder = model.sam_prompt_encoder.float()
         self._mask_downsample = model.mask_downsample
-        self._decoder = model.sam_mask_decoder.to(dtype)
+        self._choosing = model.sam_mask_decoder  # says how to choose among the candidates
         self._pointer_projection = model.obj_ptr_proj.to(dtype)
         self._no_object_pointer = model.no_obj_ptr.detach().to(dtype) if hasattr(model, "no_obj_ptr") else None
-        self._image_position = self._prompt_encoder.get_dense_pe().detach().to(dtype)
+        position = self._prompt_encoder.get_dense_pe().detach()
+        self._decoder = MaskDecoder(model.sam_mask_decoder, position, dtype=dtype)
+        self._device = position.device
         self.nothing_given = self._tokens(None, None, is_first=False)
 
     def points(
@@ -78,30 +82,25 @@ class Heads:
     def decode(self, features: Tensor, fine_maps: tuple[Tensor, Tensor], prompt: PromptTokens) -> Decoded:
         """(N, D, h, w) conditioned features and the frame's two fine maps to masks, pointers and signals."""
         count = len(features)
-        masks, ious, tokens, object_scores = self._decoder.predict_masks(
-            image_embeddings=features,
-            image_pe=self._image_position,
-            sparse_prompt_embeddings=prompt.sparse.expand(count, -1, -1),
-            dense_prompt_embeddings=prompt.dense,
-            repeat_image=False,
-            high_res_features=list(fine_maps),
+        candidates = self._decoder(features, fine_maps, prompt.sparse, prompt.dense)
+        masks, ious, object_scores = (
+            part.float() for part in (candidates.logits, candidates.ious, candidates.object_scores)
         )
-        masks, ious, object_scores = masks.float(), ious.float(), object_scores.float()
         rows = torch.arange(count, device=features.device)
         best_of_three = 1 + ious[:, 1:].argmax(dim=-1)
         chosen = self._choice(masks, best_of_three, prompt.several_masks)
-        pointer_of = chosen if prompt.several_masks and self._decoder.use_multimask_token_for_obj_ptr else chosen * 0
+        pointer_of = chosen if prompt.several_masks and self._choosing.use_multimask_token_for_obj_ptr else chosen * 0
         present = self._present(object_scores)
         logits = torch.where(present[:, None], masks[rows, chosen], NO_OBJECT_LOGIT)
         other = masks[rows, _second_best(ious, chosen)]
         signals = signals_of(object_scores, ious[rows, chosen], logits, other)
-        pointers = self._pointers(tokens[rows, pointer_of], object_scores)
+        pointers = self._pointers(candidates.tokens[rows, pointer_of], object_scores)
         return Decoded(logits[:, None], pointers, signals)
 
     def _tokens(
         self, points: tuple[Tensor, Tensor] | None, dense_mask: Tensor | None, *, is_first: bool
     ) -> PromptTokens:
-        device = self._image_position.device
+        device = self._device
         several = self._model._use_multimask(is_first, None if points is None else {"point_labels": points[1]})
         if points is None:  # SAM 2 gives a point that says "no point"
             points = torch.zeros(1, 1, 2, device=device), -torch.ones(1, 1, dtype=torch.int32, device=device)
@@ -109,7 +108,7 @@ class Heads:
         return PromptTokens(sparse.detach().to(self._dtype), dense.detach().to(self._dtype), several)
 
     def _choice(self, masks: Tensor, best_of_three: Tensor, several_masks: bool) -> Tensor:
-        decoder = self._decoder
+        decoder = self._choosing
         if several_masks:
             return best_of_three
         if not decoder.dynamic_multimask_via_stability:

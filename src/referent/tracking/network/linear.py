@@ -15,6 +15,8 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": functional.gelu,
 }
 
+PACKING_PAYS_FROM = 4_000_000  # multiplications
+
 
 class Linear:
     """x -> activation(x @ weight.T + bias) (+ a residual), in the dtype of the weight.
@@ -42,15 +44,21 @@ class Linear:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(..., in) to (..., out)."""
-        if self._packed is None or torch.compiler.is_compiling():
+        if not self._packed_pays(x):
             return ACTIVATIONS[self._activation](functional.linear(x, self._weight, self._bias))
         return torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, self._activation, [], "none")
 
     def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
         """residual + self(x); only for layers without an activation."""
-        if self._packed is None or torch.compiler.is_compiling():
+        if not self._packed_pays(x):
             return residual + functional.linear(x, self._weight, self._bias)
         return torch.ops.mkldnn._linear_pointwise.binary(x, residual, self._packed, self._bias, "add")
+
+    def _packed_pays(self, x: Tensor) -> bool:
+        """Not where calling oneDNN takes longer than the product, nor where a compiler wants to see what is done."""
+        if self._packed is None or torch.compiler.is_compiling():
+            return False
+        return x.dtype == torch.bfloat16 or x.numel() * len(self._weight) > PACKING_PAYS_FROM
 
 
 class LayerNorm:
