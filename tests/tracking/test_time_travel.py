@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,32 @@ def test_the_newest_frame_is_refined_without_a_pin(
     official.propagate(0, ASKED)
     official.prompt(now, index=ASKED)
     assert_same(ours, official.propagate(ASKED, FRAMES - 1), since=ASKED)
+
+
+def test_refining_the_frame_an_object_began_in_starts_it_anew(
+    checkpoint: ModelEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nothing before that frame which a memory could hold."""
+    began = points("green", ASKED, [(105, 80)])
+    anew = points("green", ASKED, [(60, 60)])
+    ours = Streamed(monkeypatch, EXACT, checkpoint)
+    ours.over(a_clip(FRAMES), {ASKED: [began, replace(anew, refine=True)]})
+    plain = Streamed(monkeypatch, EXACT, checkpoint).over(a_clip(FRAMES), {ASKED: [anew]})
+    assert_same(ours, plain.logits, since=ASKED)
+
+
+def test_a_second_refinement_of_a_past_frame_builds_on_the_first(
+    checkpoint: ModelEntry, official: OfficialVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = corrections(refine=True)["points"]
+    second = replace(points("red", ASKED, [(70, 50), (60, 70)]), refine=True)
+    ours = Streamed(monkeypatch, EXACT, checkpoint)
+    ours.over(a_clip(FRAMES), {0: [START], ANSWERED: [first, second]}, pinned=ASKED)
+    official.prompt(START, index=0)
+    official.propagate(0, ANSWERED)
+    official.prompt(first, index=ASKED)
+    official.prompt(second, index=ASKED)
+    assert_same(ours, official.propagate(ASKED, FRAMES - 1), since=ANSWERED)
 
 
 def test_what_agrees_with_the_track_only_becomes_one_more_prompted_frame(

@@ -94,6 +94,8 @@ class Sam2Tracker:
         self._check_fresh(prompt, frame, known)
         nothing = ObjectMemory(self._bounds, self._policy)
         shadow = begin(self._engine, prompt, frame, live=known.live, nothing=nothing)
+        if frame.index in self._ring.pinned_indices:
+            shadow.track.keep_snapshot()
         outcome = self._outcome_now(known.live, shadow)
         self._supersede(known)
         self._objects[prompt.object_id] = known
