@@ -305,6 +305,12 @@ def test_pictures_may_change_size_and_be_read_only(tracker: Sam2Tracker) -> None
     assert tracker.step(a_frame(1, tall))[0].mask.shape == (90, 40)
 
 
+def one_pixel() -> Array:
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[60, 80] = True
+    return mask
+
+
 @pytest.mark.parametrize(
     "bad",
     [
@@ -315,6 +321,7 @@ def test_pictures_may_change_size_and_be_read_only(tracker: Sam2Tracker) -> None
         Prompt("x", stamp_of(0), points_xy=np.ones((1, 2), np.float32), point_labels=np.array([7], np.int32)),
         Prompt("x", stamp_of(0), mask=np.zeros((HEIGHT, WIDTH), bool)),
         Prompt("x", stamp_of(0), mask=np.ones((3, 3), bool)),
+        Prompt("x", stamp_of(0), mask=one_pixel()),
         Prompt("x", stamp_of(0), embedding=np.full((1, 64), np.nan, np.float32)),
     ],
     ids=[
@@ -325,6 +332,7 @@ def test_pictures_may_change_size_and_be_read_only(tracker: Sam2Tracker) -> None
         "unknown label",
         "empty mask",
         "small mask",
+        "mask of a pixel",
         "embedding of nan",
     ],
 )

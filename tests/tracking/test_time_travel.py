@@ -62,7 +62,7 @@ def run(
 ) -> list[dict[str, Array]]:
     """Masks of every frame when `START` is prompted at once and others later, by the frame they are answered at."""
     with pytest.MonkeyPatch.context() as patch:
-        streamed = Streamed(patch, config, entry).over(a_clip(FRAMES), {0: [START]} | late, pinned=pinned)
+        streamed = Streamed(patch, config, entry).over(a_clip(FRAMES), {0: [START], **late}, pinned=pinned)
     return list(streamed.masks.values())
 
 
@@ -119,16 +119,18 @@ def test_the_newest_frame_is_refined_without_a_pin(
     assert_same(ours, official.propagate(ASKED, FRAMES - 1), since=ASKED)
 
 
-def test_refining_the_frame_an_object_began_in_starts_it_anew(
-    checkpoint: ModelEntry, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("arithmetic", ["fast", "official"])
+def test_refining_the_frame_an_object_began_in_equals_official_clicks_before_propagation(
+    arithmetic: str, checkpoint: ModelEntry, official: OfficialVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There is nothing before that frame which a memory could hold."""
-    began = points("green", ASKED, [(105, 80)])
-    anew = points("green", ASKED, [(60, 60)])
-    ours = Streamed(monkeypatch, EXACT, checkpoint)
-    ours.over(a_clip(FRAMES), {ASKED: [began, replace(anew, refine=True)]})
-    plain = Streamed(monkeypatch, EXACT, checkpoint).over(a_clip(FRAMES), {ASKED: [anew]})
-    assert_same(ours, plain.logits, since=ASKED)
+    clicks = replace(points("red", 0, [(30, 60), (100, 20)], [1, 0]), refine=True)
+    config = replace(EXACT, arithmetic=arithmetic)
+    ours = Streamed(monkeypatch, config, checkpoint).over(a_clip(FRAMES), {0: [START, clicks]})
+    official.prompt(START, index=0)
+    official.prompt(clicks, index=0)
+    assert_same(ours, official.propagate(0, FRAMES - 1))
+    anew = run(checkpoint, {0: [START, replace(clicks, refine=False)]})
+    assert not all(same(a, b) for a, b in zip(ours.masks.values(), anew, strict=True)), "the mask there must matter"
 
 
 def test_a_second_refinement_of_a_past_frame_builds_on_the_first(

@@ -118,16 +118,22 @@ class Sam2Engine:
         """Find the prompted object in `frame` without any memory."""
         if inputs.mask is not None:
             return self._given(frame, inputs.mask)
-        return self._prompted(frame, inputs, self._network.without_memory(frame.maps), previous_logits=None)
+        return self._prompted(frame, inputs, self._network.without_memory(frame.maps), is_first=True)
 
     def refine(
         self, frame: FrameFeatures, inputs: PromptInputs, reading: MemoryReading, previous_logits: Tensor
     ) -> Sightings:
-        """Correct an object in `frame`, given what was remembered before it and its (1, 1, h, w) mask there."""
+        """Correct an object in `frame`, given what was remembered before it and its (1, 1, h, w) mask there.
+
+        An object that began in this frame has nothing to remember: its reading is empty.
+        """
         if inputs.mask is not None:
             return self._given(frame, inputs.mask)
-        features = self._network.with_memory(frame.maps, self._bank([reading]))
-        return self._prompted(frame, inputs, features, previous_logits=previous_logits)
+        network = self._network
+        features = (
+            network.with_memory(frame.maps, self._bank([reading])) if reading else network.without_memory(frame.maps)
+        )
+        return self._prompted(frame, inputs, features, is_first=not reading, previous_logits=previous_logits)
 
     def follow(self, frame: FrameFeatures, readings: Sequence[MemoryReading]) -> Sightings:
         """Find the remembered objects in `frame`, all in one batch; one row per reading, in order."""
@@ -153,7 +159,13 @@ class Sam2Engine:
         return decoded.low_res_logits, decoded.pointers, decoded.signals, memory
 
     def _prompted(
-        self, frame: FrameFeatures, inputs: PromptInputs, features: Tensor, *, previous_logits: Tensor | None
+        self,
+        frame: FrameFeatures,
+        inputs: PromptInputs,
+        features: Tensor,
+        *,
+        is_first: bool,
+        previous_logits: Tensor | None = None,
     ) -> Sightings:
         heads = self._network.heads
         if inputs.embedding is not None:
@@ -161,7 +173,6 @@ class Sam2Engine:
         else:
             assert inputs.points_xy is not None
             assert inputs.point_labels is not None
-            is_first = previous_logits is None
             prompt = heads.points(
                 inputs.points_xy, inputs.point_labels, is_first=is_first, previous_logits=previous_logits
             )

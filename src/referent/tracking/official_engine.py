@@ -73,7 +73,8 @@ class OfficialEngine:
     ) -> Sightings:
         """See `Sam2Engine`."""
         previous_logits = previous_logits.clamp(-PREVIOUS_LOGIT_LIMIT, PREVIOUS_LOGIT_LIMIT)
-        return self._prompted(frame, inputs, self._as_outputs(reading, frame.index), previous_logits=previous_logits)
+        outputs = self._as_outputs(reading, frame.index) if reading else {}
+        return self._prompted(frame, inputs, outputs, previous_logits=previous_logits)
 
     def follow(self, frame: FrameFeatures, readings: Sequence[MemoryReading]) -> Sightings:
         """See `Sam2Engine`."""

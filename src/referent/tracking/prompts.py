@@ -40,7 +40,13 @@ def inputs_from_prompt(
         points = _checked_points(prompt, prompt.points_xy, prompt.point_labels)
         return PromptInputs(_on_square(points, size_hw, image_size, device), _labels(prompt.point_labels, device))
     if prompt.mask is not None:
-        return PromptInputs(mask=_square_mask(_checked_mask(prompt, prompt.mask, size_hw), image_size, device))
+        square = _square_mask(_checked_mask(prompt, prompt.mask, size_hw), image_size, device)
+        if not square.any():
+            raise BadInstruction(
+                f"prompt for {prompt.object_id!r}: nothing of its mask of {np.count_nonzero(prompt.mask)} pixels is "
+                f"left on the model's {image_size}x{image_size} input; give a box or a point"
+            )
+        return PromptInputs(mask=square)
     if prompt.embedding is not None:
         return PromptInputs(embedding=torch.from_numpy(_checked_embedding(prompt, prompt.embedding)).to(device)[None])
     raise BadInstruction(f"prompt for {prompt.object_id!r}: give a box, points, a mask or an embedding")

@@ -54,11 +54,10 @@ def begin(engine: Engine, prompt: Prompt, frame: FrameFeatures, *, live: Track |
     inputs = inputs_from_prompt(prompt, size_hw=frame.size_hw, image_size=engine.image_size, device=engine.device)
     past = _past(prompt, frame, live)
     memory = nothing if past is None else past.memory.before(frame.index)
-    reading = memory.read(frame.index)
-    if past is not None and reading:
-        sightings = engine.refine(frame, inputs, reading, past.logits)
-    else:
+    if past is None:
         sightings = engine.start(frame, inputs)
+    else:
+        sightings = engine.refine(frame, inputs, memory.read(frame.index), past.logits)
     (signs,), (entry,) = read_signs(sightings), sightings.memories
     memory.prompt(frame.index, entry)
     return Shadow(prompt, frame.index, entry, signs.area, Track(memory, frame.index, sightings.low_res_logits, signs))
