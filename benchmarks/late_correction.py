@@ -18,7 +18,7 @@ seeds from 100 on) in which the only object of its color and kind is wholly hidd
 3.5 s, at least 7 cm away. Followed at 320x240 and 12 Hz from the true box, 11 such objects of seeds up to 231 gave one
 that had been followed well and then stayed lost for more than two seconds: the white block of 175, which slides aside
 while a board passes. Plot and video go on until the board has passed back: then even the uncorrected track finds the
-block again, a few frames sooner than the corrected one.
+block again, and the corrected one does too, because the first prompt stayed in its memory.
 """
 
 from __future__ import annotations

@@ -96,6 +96,7 @@ FULL = Plan(
                 Target("official", "ours bf16", 1, 2.2),
                 Target("official", "ours fp32", 5, 1.8),
                 Target("transformers", "ours fp32", 1, 2.0),
+                Target("transformers", "ours bf16", 1, 2.0),
             ),
         ),
         Case(
@@ -104,6 +105,7 @@ FULL = Plan(
             ("ours fp32", "ours bf16", "official"),
             model=BUNDLED,
             frames=60,
+            threads=1,  # the tracker's default
             fps_target=10.0,
         ),
         Case(
@@ -113,6 +115,7 @@ FULL = Plan(
             model=BUNDLED,
             skip=190,
             frames=20,
+            threads=1,
             targets=(Target("transformers", "ours fp32", 1, 2.0),),
             memory=False,
         ),

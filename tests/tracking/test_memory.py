@@ -106,6 +106,12 @@ def test_nothing_is_read_of_an_object_without_a_prompted_frame() -> None:
     assert not a_memory(prompted={5}, until=6).before(5).read(5)
 
 
+def test_what_an_object_was_shown_as_before_a_frame_is_its_conditioning_frames_alone() -> None:
+    memory = a_memory(prompted={0, 6, 20}, until=30).prompted_before(20)
+    assert spatial(memory, 20) == [(0, 0), (0, 6)]
+    assert pointers(memory, 20) == [(20, 0), (14, 6)]
+
+
 def test_a_prompted_frame_does_not_keep_its_whole_batch_in_memory() -> None:
     batch = torch.zeros(10, 4, 4, dtype=torch.bfloat16), torch.zeros(10, 8)
     memory = ObjectMemory(BOUNDS, policy_of("official"))

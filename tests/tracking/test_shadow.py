@@ -6,14 +6,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-from memories import BOUNDS, WELL_SEEN, an_entry
+from memories import BOUNDS, WELL_SEEN, an_entry, spatial
 from torch import Tensor
 
 from referent.config import TrackerConfig
+from referent.tracking.engine import Sightings, Signal
+from referent.tracking.features import FrameFeatures
 from referent.tracking.health import Signs
 from referent.tracking.memory import ObjectMemory
 from referent.tracking.memory_policy import policy_of
-from referent.tracking.shadow import Outcome, Shadow, agrees, verdict
+from referent.tracking.prompts import PromptInputs
+from referent.tracking.shadow import Outcome, Shadow, agrees, begin, verdict
 from referent.tracking.track import Track
 from referent.types import Prompt
 
@@ -39,6 +42,29 @@ def _logits(columns: tuple[int, int]) -> Tensor:
 def a_shadow(track: Track, *, prompted_area: float = 0.2, refine: bool = False) -> Shadow:
     prompt = Prompt("x", 1, box_xyxy=torch.ones(4).numpy(), refine=refine)
     return Shadow(prompt, 3, an_entry(3), prompted_area, track)
+
+
+class Finder:
+    """An engine that finds every prompted object on the left."""
+
+    image_size, device = 80, torch.device("cpu")
+
+    def start(self, frame: FrameFeatures, inputs: PromptInputs) -> Sightings:
+        return Sightings(_logits(LEFT), torch.ones(1, len(Signal)), (an_entry(frame.index),))
+
+
+@pytest.mark.parametrize(("saw", "kept"), [(NOWHERE, [0, 5, NOW]), (RIGHT, [NOW])], ids=["nothing", "something else"])
+def test_what_was_prompted_before_is_kept_unless_the_live_track_saw_something_else(
+    saw: tuple[int, int], kept: list[int]
+) -> None:
+    live = a_track(saw)
+    for index in (0, 5):
+        live.memory.prompt(index, an_entry(index))
+    frame = FrameFeatures(NOW, 1, (20, 20), ())
+    prompt = Prompt("x", 1, box_xyxy=torch.tensor([2.0, 2.0, 9.0, 9.0]).numpy())
+    nothing = ObjectMemory(BOUNDS, policy_of("official"))
+    shadow = begin(Finder(), prompt, frame, live=live, nothing=nothing)  # type: ignore[arg-type]
+    assert spatial(shadow.track.memory, NOW) == [(0, index) for index in kept]
 
 
 def test_without_a_live_track_the_shadow_is_taken_even_when_its_object_is_hidden_now() -> None:

@@ -135,6 +135,12 @@ class ObjectMemory:
         memory._newest = min(self._newest, index - 1)
         return memory
 
+    def prompted_before(self, index: int) -> ObjectMemory:
+        """A memory of the conditioning frames before frame `index` alone: how the object looked when it was shown."""
+        memory = self.before(index)
+        memory._tracked.clear()
+        return memory
+
     def snapshot(self) -> ObjectMemory:
         """The memory as it is now; entries are shared."""
         return self.before(self._newest + 1)

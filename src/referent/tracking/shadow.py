@@ -47,16 +47,19 @@ class Shadow:
 
 
 def begin(engine: Engine, prompt: Prompt, frame: FrameFeatures, *, live: Track | None, nothing: ObjectMemory) -> Shadow:
-    """Find what `prompt` means in its `frame`; the memory starts from `nothing` or, to refine, from the live track's.
+    """Find what `prompt` means in its `frame`.
 
+    The memory starts from `nothing`. Where the live track saw no object, so that the prompt does not contradict it, the
+    frames in which the object was shown before stay; to refine, all of the live track's memory does.
     Raises BadInstruction, and FrameExpired when it is to refine and it is not known how the track stood there.
     """
     inputs = inputs_from_prompt(prompt, size_hw=frame.size_hw, image_size=engine.image_size, device=engine.device)
     past = _past(prompt, frame, live)
-    memory = nothing if past is None else past.memory.before(frame.index)
     if past is None:
+        memory = _uncontradicted(live, frame) or nothing
         sightings = engine.start(frame, inputs)
     else:
+        memory = past.memory.before(frame.index)
         sightings = engine.refine(frame, inputs, memory.read(frame.index), past.logits)
     (signs,), (entry,) = read_signs(sightings), sightings.memories
     memory.prompt(frame.index, entry)
@@ -95,6 +98,14 @@ def verdict(live: Track | None, shadow: Shadow, config: TrackerConfig) -> Outcom
     if not signs.present:
         return Outcome.REJECTED
     return Outcome.CONFIRMED if agrees(live, shadow, shadow.track.index, config) else Outcome.COMMITTED
+
+
+def _uncontradicted(live: Track | None, frame: FrameFeatures) -> ObjectMemory | None:
+    """What a lost track knew of its object; None where it saw something, which the prompt then says is wrong."""
+    seen = None if live is None else live.seen(frame.index)
+    if live is None or seen is None or seen.any().item():
+        return None
+    return live.memory.prompted_before(frame.index)
 
 
 def _past(prompt: Prompt, frame: FrameFeatures, live: Track | None) -> Snapshot | None:

@@ -6,12 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-QUERIES_AT_ONCE = 256  # on CPUs: the scores of so many queries stay in the cache
+from referent.tracking.network.linear import Linear
+
+QUERIES_AT_ONCE = 512  # on CPUs: more would only take memory
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
     """One head over long memories: (N, T, D), (N, L, D), (N, L, E), bias (N, 1, L) to (N, T, E); no scaling."""
-    if queries.device.type == "cpu" and not torch.compiler.is_compiling():
+    is_plain = queries.dtype == torch.float32 and keys.shape == values.shape and bias is None
+    if queries.device.type == "cpu" and not is_plain and not torch.compiler.is_compiling():
         return _attend_in_chunks(queries, keys, values, bias)
     mask = None if bias is None else bias[:, None]
     return functional.scaled_dot_product_attention(
@@ -39,11 +42,11 @@ def attend_heads(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | N
 def _attend_in_chunks(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
     """Big products and a softmax in place: on CPUs faster than the fused kernel, which wants D = E."""
     mixed = queries.new_empty(*queries.shape[:2], values.shape[-1])
-    scratch = queries.new_empty(min(QUERIES_AT_ONCE, queries.shape[1]), keys.shape[1])
     for n, own_keys in enumerate(keys):
+        score = Linear(own_keys, None)  # the keys are what every query is multiplied with
         for start in range(0, queries.shape[1], QUERIES_AT_ONCE):
             chunk = queries[n, start : start + QUERIES_AT_ONCE]
-            scores = torch.mm(chunk, own_keys.T, out=scratch[: len(chunk)])
+            scores = score(chunk)
             if bias is not None:
                 scores += bias[n]
             torch.softmax(scores, dim=-1, out=scores)

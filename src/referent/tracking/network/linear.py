@@ -25,11 +25,12 @@ class Linear:
     `torch.nn.Linear`, which repacks the weight in every call.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, *, activation: str = "none") -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, activation: str = "none") -> None:
         self._weight = weight.detach().contiguous()
-        self._bias = bias.detach().contiguous()
+        self._bias = None if bias is None else bias.detach().contiguous()
         self._activation = activation
-        self._packed = _packed(self._weight)
+        self._can_pack = _can_pack(self._weight)
+        self._packed: Tensor | None = None
 
     @classmethod
     def of(cls, module: Any, dtype: torch.dtype, *, activation: str = "none") -> Linear:
@@ -40,25 +41,31 @@ class Linear:
     @property
     def bias(self) -> Tensor:
         """What zeros become before the activation."""
+        assert self._bias is not None
         return self._bias
 
     def __call__(self, x: Tensor) -> Tensor:
         """(..., in) to (..., out)."""
-        if not self._packed_pays(x):
+        packed = self._packed_for(x)
+        if packed is None:
             return ACTIVATIONS[self._activation](functional.linear(x, self._weight, self._bias))
-        return torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, self._activation, [], "none")
+        return torch.ops.mkldnn._linear_pointwise(x, packed, self._bias, self._activation, [], "none")
 
     def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
         """residual + self(x); only for layers without an activation."""
-        if not self._packed_pays(x):
+        packed = self._packed_for(x)
+        if packed is None:
             return residual + functional.linear(x, self._weight, self._bias)
-        return torch.ops.mkldnn._linear_pointwise.binary(x, residual, self._packed, self._bias, "add")
+        return torch.ops.mkldnn._linear_pointwise.binary(x, residual, packed, self._bias, "add")
 
-    def _packed_pays(self, x: Tensor) -> bool:
-        """Not where calling oneDNN takes longer than the product, nor where a compiler wants to see what is done."""
-        if self._packed is None or torch.compiler.is_compiling():
-            return False
-        return x.dtype == torch.bfloat16 or x.numel() * len(self._weight) > PACKING_PAYS_FROM
+    def _packed_for(self, x: Tensor) -> Tensor | None:
+        """None where calling oneDNN takes longer than the product, and where a compiler wants to see what is done."""
+        is_small = x.dtype == torch.float32 and x.numel() * len(self._weight) < PACKING_PAYS_FROM
+        if not self._can_pack or is_small or torch.compiler.is_compiling():
+            return None
+        if self._packed is None:
+            self._packed = torch.ops.mkldnn._reorder_linear_weight(self._weight)
+        return self._packed
 
 
 class LayerNorm:
@@ -81,9 +88,7 @@ def weight_and_bias(module: Any) -> tuple[Tensor, Tensor]:
     return module.weight.detach().flatten(1).double(), module.bias.detach().double()
 
 
-def _packed(weight: Tensor) -> Tensor | None:
+def _can_pack(weight: Tensor) -> bool:
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return None
-    if weight.dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return None
-    return torch.ops.mkldnn._reorder_linear_weight(weight)
+        return False
+    return weight.dtype != torch.bfloat16 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -18,6 +18,8 @@ from referent.tracking.network.attention import attend
 from referent.tracking.network.linear import LayerNorm, Linear, weight_and_bias
 from referent.tracking.network.rotary import halves_first, rotate, rotation_table
 
+SCORES_TOGETHER = 1_000_000  # on CPUs objects with more go one by one: each then fits into the cache
+
 
 @dataclass(frozen=True, eq=False)
 class BankReading:
@@ -28,6 +30,21 @@ class BankReading:
     pointers: Tensor  # (N, P, C): object pointers, cut into tokens of C channels
     pointer_position: Tensor  # (N or 1, P, C)
     bias: Tensor | None = None  # (N, 1, S * hw + P): 0, or -inf where an object remembers less than others
+
+    def scores(self, queries: Tensor) -> int:
+        """How many attention scores (.., T, D) queries make with one object's memory."""
+        return queries.shape[-2] * (self.spatial.shape[1] * self.spatial.shape[2] + self.pointers.shape[1])
+
+    def of(self, number: int) -> BankReading:
+        """One object alone."""
+        own = slice(number, number + 1)
+        return BankReading(
+            self.spatial[own],
+            self.spatial_position[own] if len(self.spatial_position) > 1 else self.spatial_position,
+            self.pointers[own],
+            self.pointer_position[own] if len(self.pointer_position) > 1 else self.pointer_position,
+            None if self.bias is None else self.bias[own],
+        )
 
 
 class MemoryAttention:
@@ -41,12 +58,18 @@ class MemoryAttention:
 
     def __call__(self, tokens: Tensor, position: Tensor, bank: BankReading) -> Tensor:
         """(1, hw, D) of the frame and its position encoding to (N, hw, D), conditioned on each object's memory."""
-        x = tokens + self._position_share * position
+        x = self._layers[0].attend_to_frame(tokens + self._position_share * position)
+        if len(bank.spatial) > 1 and tokens.device.type == "cpu" and bank.scores(x) > SCORES_TOGETHER:
+            return torch.cat([self._conditioned(x, bank.of(n)) for n in range(len(bank.spatial))])
+        return self._conditioned(x, bank)
+
+    def _conditioned(self, x: Tensor, bank: BankReading) -> Tensor:
         values = torch.cat([bank.spatial.flatten(1, 2), bank.pointers], dim=1)
         spatial_keys = bank.spatial + bank.spatial_position
         pointer_keys = bank.pointers + bank.pointer_position
-        for layer in self._layers:
-            x = layer(x, spatial_keys, pointer_keys, values, bank.bias)
+        for number, layer in enumerate(self._layers):
+            x = layer.attend_to_frame(x) if number else x
+            x = layer.attend_to_memory(x, spatial_keys, pointer_keys, values, bank.bias)
         return self._norm(x)
 
 
@@ -67,10 +90,10 @@ class _Layer:
         self._widen = Linear.of(layer.linear1, dtype, activation=layer.activation_str)
         self._narrow = Linear.of(layer.linear2, dtype)
 
-    def __call__(
+    def attend_to_memory(
         self, x: Tensor, spatial_keys: Tensor, pointer_keys: Tensor, values: Tensor, bias: Tensor | None
     ) -> Tensor:
-        x = self._attend_to_frame(x)
+        """(N or 1, hw, D) to (N, hw, D): cross-attention and MLP."""
         queries = rotate(self._q(self._norms[1](x)), self._rotation)
         rotated = rotate(self._k(spatial_keys), self._rotation).flatten(1, 2)
         keys = torch.cat([rotated, self._k(pointer_keys)], dim=1)
@@ -80,7 +103,8 @@ class _Layer:
         x = self._out.add_to(x.expand(len(keys), -1, -1).contiguous(), mixed)
         return self._narrow.add_to(x, self._widen(self._norms[2](x)))
 
-    def _attend_to_frame(self, x: Tensor) -> Tensor:
+    def attend_to_frame(self, x: Tensor) -> Tensor:
+        """(N, hw, D): self-attention."""
         normed = self._norms[0](x)
         queries = rotate(self._own_q(normed), self._own_rotation)
         keys = rotate(self._own_k(normed), self._own_rotation)
