@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 WIDTH_PX, PANEL_PX = 900, 220
-LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 64, 16, 30, 26  # margins of a panel
+LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 64, 32, 30, 26  # margins of a panel
 COLORS = ("#2166ac", "#b2182b", "#1b7837", "#762a83")
 Point = tuple[float, float]
 
