@@ -141,19 +141,19 @@ def test_a_fault_that_is_none_of_recording_is_not_hidden() -> None:
 
 @pytest.mark.parametrize("acceleration", ["eager", "auto"])
 def test_on_a_cpu_functions_run_as_they_are(acceleration: str) -> None:
-    assert launcher(plain, acceleration, CPU) is plain
+    assert launcher(acceleration, CPU)(plain) is plain
 
 
 def test_graphs_on_a_cpu_are_refused_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        assert launcher(plain, "graphs", CPU) is plain
+        assert launcher("graphs", CPU)(plain) is plain
     (line,) = caplog.messages
     assert "graphs need a GPU, the tracker is on the cpu" in line
 
 
 @pytest.mark.parametrize("acceleration", ["graphs", "auto"])
 def test_on_a_gpu_graphs_are_the_way(acceleration: str) -> None:
-    launched = launcher(plain, acceleration, torch.device("cuda"))
+    launched = launcher(acceleration, torch.device("cuda"))(plain)
     assert isinstance(launched, Replay)
     assert launched._record is CudaGraph
 
@@ -170,7 +170,7 @@ def compiler() -> Iterator[None]:
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
 @pytest.mark.usefixtures("compiler")
 def test_a_compiled_function_gives_what_it_gave_before() -> None:
-    compiled = launcher(lambda x: (2 * x + 1,), "compile", CPU)
+    compiled = launcher("compile", CPU)(lambda x: (2 * x + 1,))
     assert isinstance(compiled, Replay)
     assert compiled._record is Compiled
     with torch.inference_mode():

@@ -79,8 +79,8 @@ class Sam2Engine:
         self._fill_hole_area = fill_hole_area
         self._uploader = FrameUploader(self._network.device)
         self._side_stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
-        self._encode = launcher(self._network.encode, acceleration, self._network.device)
-        self._follow = launcher(self._follow_tensors, acceleration, self._network.device)
+        launched = launcher(acceleration, self.device)
+        self._encode, self._follow = launched(self._network.encode), launched(self._follow_tensors)
 
     @property
     def image_size(self) -> int:

@@ -115,12 +115,13 @@ class CudaGraph:
         return outputs
 
 
-def launcher(function: Function, acceleration: str, device: torch.device) -> Function:
-    """`function` run as `acceleration` (eager, compile, graphs, auto) says, or eagerly with the reason logged."""
+def launcher(acceleration: str, device: torch.device) -> Callable[[Function], Function]:
+    """What makes functions run as `acceleration` (eager, compile, graphs, auto) says, or logs why it cannot be had."""
     if acceleration == "auto":
         acceleration = "graphs" if device.type == "cuda" else "eager"
     if acceleration == "graphs" and device.type != "cuda":
         _log.warning("tracker.acceleration: graphs need a GPU, the tracker is on the %s; running eagerly", device.type)
         acceleration = "eager"
     recorders: dict[str, Recorder] = {"graphs": CudaGraph, "compile": Compiled}
-    return Replay(function, recorders[acceleration]) if acceleration in recorders else function
+    recorder = recorders.get(acceleration)
+    return lambda function: function if recorder is None else Replay(function, recorder)
