@@ -15,7 +15,6 @@ from referent.tracking import masks as masks_module
 from referent.tracking.masks import (
     boxes_of,
     fill_small_holes,
-    mask_from_logits,
     mask_iou,
     masks_from_logits,
     packed_bits,
@@ -84,7 +83,7 @@ def test_an_object_that_is_not_in_view_and_a_frame_without_objects_have_no_pixel
 def test_a_mask_is_enlarged_to_the_picture_in_both_directions() -> None:
     logits = torch.full((1, 1, 8, 8), -5.0)
     logits[..., 2:6, 2:4] = 5.0
-    mask = mask_from_logits(logits, (60, 80))
+    mask = masks_from_logits(logits, (60, 80))[0]
     assert mask.shape == (60, 80)
     assert mask[18:42, 24:36].all()
     assert not mask[:14].any()

@@ -21,28 +21,44 @@ from referent.weights import ModelEntry
 
 
 class Engine(Protocol):
-    """SAM 2 for one frame at a time; `Sam2Engine` says what each method does."""
+    """SAM 2 for one frame at a time."""
 
     @property
-    def image_size(self) -> int: ...  # noqa: D102
+    def image_size(self) -> int:
+        """See `Sam2Engine`."""
+        ...
 
     @property
-    def device(self) -> torch.device: ...  # noqa: D102
+    def device(self) -> torch.device:
+        """See `Sam2Engine`."""
+        ...
 
     @property
-    def overlaps(self) -> bool: ...  # noqa: D102
+    def overlaps(self) -> bool:
+        """See `Sam2Engine`."""
+        ...
 
-    def encode(self, rgb: Array) -> tuple[Tensor, ...]: ...  # noqa: D102
+    def encode(self, rgb: Array) -> tuple[Tensor, ...]:
+        """See `Sam2Engine`."""
+        ...
 
-    def encode_ahead(self, rgb: Array) -> EncodedAhead: ...  # noqa: D102
+    def encode_ahead(self, rgb: Array) -> EncodedAhead:
+        """See `Sam2Engine`."""
+        ...
 
-    def start(self, frame: FrameFeatures, inputs: PromptInputs) -> Sightings: ...  # noqa: D102
+    def start(self, frame: FrameFeatures, inputs: PromptInputs) -> Sightings:
+        """See `Sam2Engine`."""
+        ...
 
-    def refine(  # noqa: D102
+    def refine(
         self, frame: FrameFeatures, inputs: PromptInputs, reading: MemoryReading, previous_logits: Tensor
-    ) -> Sightings: ...
+    ) -> Sightings:
+        """See `Sam2Engine`."""
+        ...
 
-    def follow(self, frame: FrameFeatures, readings: Sequence[MemoryReading]) -> Sightings: ...  # noqa: D102
+    def follow(self, frame: FrameFeatures, readings: Sequence[MemoryReading]) -> Sightings:
+        """See `Sam2Engine`."""
+        ...
 
 
 def build_engine(config: TrackerConfig, entry: ModelEntry) -> tuple[Engine, MemoryBounds]:

@@ -28,11 +28,6 @@ def masks_from_logits(low_res_logits: Tensor, size_hw: tuple[int, int]) -> Array
     return unpacked_bits(packed_bits(inside).cpu(), tuple(inside.shape))
 
 
-def mask_from_logits(low_res_logits: Tensor, size_hw: tuple[int, int]) -> Array:
-    """(1, 1, h, w) logits to an (H, W) bool mask."""
-    return masks_from_logits(low_res_logits, size_hw)[0]
-
-
 def packed_bits(masks: Tensor) -> Tensor:
     """A bool tensor as uint8 of eight pixels each, in order, the last one filled up with zeros."""
     flat = pad(masks.flatten().to(torch.uint8), (0, -masks.numel() % 8)).view(-1, 8)

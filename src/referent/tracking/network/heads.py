@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from referent.tracking.masks import boxes_of
 from referent.tracking.network.mask_decoder import MaskDecoder
 
 NO_OBJECT_LOGIT = -1024.0  # NO_OBJ_SCORE of sam2_base.py
@@ -173,12 +174,5 @@ def _opened(mask: Tensor) -> Tensor:
 
 
 def _box_area(mask: Tensor) -> Tensor:
-    return _extent(mask.any(dim=-1)) * _extent(mask.any(dim=-2))
-
-
-def _extent(occupied: Tensor) -> Tensor:
-    """(N, L) bool to (N,): from the first to the last true place."""
-    places = torch.arange(1, occupied.shape[-1] + 1, device=occupied.device)
-    last = (occupied * places).amax(dim=-1)
-    first = (occupied * places.flip(0)).amax(dim=-1)
-    return (last + first - occupied.shape[-1]).clamp(min=0).float()
+    x1, y1, x2, y2 = boxes_of(mask).unbind(1)
+    return (x2 - x1) * (y2 - y1)
