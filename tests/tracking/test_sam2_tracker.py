@@ -342,3 +342,11 @@ def test_a_prompt_with_nothing_in_it_is_refused_in_one_line(bad: Prompt, tracker
         tracker.prompt(bad)
     assert "\n" not in str(caught.value)
     assert tracker.step(a_clip(2)[1]) == ()
+
+
+def test_an_embedding_of_another_width_is_refused_in_one_line_and_nothing_changes(tracker: Sam2Tracker) -> None:
+    tracker.step(a_clip(1)[0])
+    with pytest.raises(BadInstruction, match="an embedding of 7 channels") as caught:
+        tracker.prompt(Prompt("x", stamp_of(0), embedding=np.zeros((1, 7), np.float32)))
+    assert "\n" not in str(caught.value)
+    assert tracker.step(a_clip(2)[1]) == ()

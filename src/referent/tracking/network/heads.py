@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from referent.errors import BadInstruction
 from referent.tracking.masks import boxes_of
 from referent.tracking.network.mask_decoder import MaskDecoder
 
@@ -73,7 +74,16 @@ class Heads:
         return self._tokens((points_xy, labels), previous_logits, is_first=is_first)
 
     def embedding(self, tokens: Tensor) -> PromptTokens:
-        """(1, N, D) tokens in place of points, as LISA and Sa2VA feed their [SEG] token; one mask is decoded."""
+        """(1, N, D) tokens in place of points, as LISA and Sa2VA feed their [SEG] token; one mask is decoded.
+
+        Raises BadInstruction when they are not of this decoder's width.
+        """
+        wanted = self.nothing_given.sparse.shape[-1]
+        if tokens.shape[-1] != wanted:
+            raise BadInstruction(
+                f"an embedding of {tokens.shape[-1]} channels was prompted; this SAM 2's mask decoder takes {wanted}, "
+                "so project it first"
+            )
         return PromptTokens(tokens.to(self._dtype), self.nothing_given.dense, several_masks=False)
 
     def mask(self, mask: Tensor) -> PromptTokens:
