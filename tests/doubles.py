@@ -121,7 +121,7 @@ class ScriptedWorker:
         self, answers: Sequence[Callable[[GroundingRequest], Grounding | GroundingFailure]], *, delay_ns: int = 0
     ) -> None:
         self._answers = list(answers)
-        self._delay_ns = delay_ns
+        self.delay_ns = delay_ns
         self._request: GroundingRequest | None = None
         self.asked: list[GroundingRequest] = []
         self.cancelled = 0
@@ -136,7 +136,7 @@ class ScriptedWorker:
         self._request = request
 
     def poll(self, now_ns: int) -> Grounding | GroundingFailure | None:
-        if self._request is None or now_ns < self._request.frame.stamp_ns + self._delay_ns:
+        if self._request is None or now_ns < self._request.frame.stamp_ns + self.delay_ns:
             return None
         request, self._request = self._request, None
         return self._answers.pop(0)(request)

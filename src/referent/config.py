@@ -137,21 +137,75 @@ class GrounderConfig:
 
 @dataclass(frozen=True)
 class GroundingConfig:
-    """Room 3: when to ask."""
+    """Room 3: when to ask, and when to believe the answer. Sources of the defaults are named in brackets."""
 
-    lost_after_frames: int = setting(3, "frames in a row without the object before it counts as lost", low=1)
-    uncertain_score: float = setting(0.4, "mask score below which a track is uncertain", low=0, high=1)
+    reground_policy: str = setting(
+        "evidence",
+        "when found targets are asked about again: on evidence, every reground_interval_frames (as Grounded-SAM-2), "
+        "never, or as soon as the last answer is in",
+        choices=("evidence", "interval", "never", "every_answer"),
+    )
+    reground_interval_frames: int = setting(20, "frames between two questions of `interval` [Grounded-SAM-2]", low=1)
+    time_travel: bool = setting(True, "apply an answer to the frame asked about; false = to the present one, as others")
+    lost_after_frames: int = setting(3, "frames in a row without the object before it is lost [sam2 #239]", low=1)
+    uncertain_after_frames: int = setting(2, "doubtful frames in a row that make a track uncertain [measured]", low=1)
+    certain_after_frames: int = setting(3, "sound frames in a row that end it [as lost_after_frames]", low=1)
+    uncertain_score: float = setting(0.4, "mask score below which a frame is doubtful [SAM 3, measured]", low=0, high=1)
+    certain_score: float = setting(0.6, "mask score from which on a frame is sound [SAM 3, measured]", low=0, high=1)
     uncertain_area_factor: float = setting(
-        2.0, "a mask that grew or shrank more than this against its recent median is uncertain", low=1, high=100
+        2.0,
+        "a mask that grew or shrank more than this against its recent median is doubtful [DAM4SAM]",
+        low=1,
+        high=100,
     )
     uncertain_stability: float = setting(
-        0.9, "mask stability (SAM 2's own measure) below which a track is uncertain", low=0, high=1
+        0.9, "mask stability (SAM 2's own measure) below which a frame is doubtful [measured]", low=0, high=1
     )
     uncertain_overlap: float = setting(
-        0.8, "IoU with another target's mask above which both are uncertain", low=0, high=1
+        0.8, "IoU with another target's mask above which one of both is wrong [SAM2MOT]", low=0, high=1
     )
+    lookalike_iou: float = setting(
+        0.7,
+        "a sound mask whose rival outline agrees less than this has a look-alike near; 0 = off [DAM4SAM]",
+        low=0,
+        high=1,
+    )
+    scene_cut: float = setting(0.35, "change of the whole picture that asks for a new look [SeC]", low=0, high=1)
+    stale_after_s: float = setting(10.0, "a target not verified for so long is asked about", unit="s", low=0.1)
+    routine_questions_per_minute: int = setting(6, "questions without an event, all kinds counted", low=0, high=600)
+    doubt_questions_per_minute: int = setting(12, "questions out of doubt, all kinds counted", low=0, high=600)
+    questions_per_minute: int = setting(60, "questions of any kind", low=1, high=6000)
     backoff_first_s: float = setting(0.5, "pause before asking again after nothing was found", unit="s", low=0.01)
     backoff_max_s: float = setting(4.0, "longest such pause", unit="s", low=0.01)
+    doubt_pause_first_s: float = setting(
+        2.0, "pause before a confirmed track is doubted again; doubles", unit="s", low=0
+    )
+    doubt_pause_max_s: float = setting(10.0, "longest such pause [as stale_after_s]", unit="s", low=0)
+    answer_deadline_s: float = setting(120.0, "frame time after which an answer is given up", unit="s", low=0.1)
+    confirm_iou: float = setting(
+        0.5,
+        "an answer that overlaps a track this much agrees with it; 1 = never, so every answer prompts",
+        low=0,
+        high=1,
+    )
+    refine_iou: float = setting(
+        0.2, "one that overlaps it at least this much is the same object with another outline", low=0, high=1
+    )
+    act_score: float = setting(
+        0.5, "an answer less sure than this is asked once more on a newer frame; none given = sure", low=0, high=1
+    )
+    overrule_score: float = setting(
+        0.8, "so sure an answer must be to move, at once, a track that nothing else speaks against", low=0, high=1
+    )
+    candidate_score_gap: float = setting(
+        0.3, "regions less sure than the best by more than this are no rivals of it", low=0, high=1
+    )
+    max_candidates: int = setting(4, "regions followed while it is not clear which one is meant", low=1, high=100)
+    absent_score: float = setting(0.5, "so sure `nothing matches` must be to speak against a track", low=0, high=1)
+    denials: int = setting(2, "such answers in a row that end a track something else speaks against too", low=1)
+    verify: bool = setting(False, "ask about the cut-out of an unsure region before asking once more")
+    history_turns: int = setting(4, "earlier turns of the dialogue that a question is given", low=0, high=100)
+    undo_steps: int = setting(16, "instructions that can be taken back", low=0, high=1000)
     replay_latency_s: float = setting(0.5, "simulated delay of the grounder in replay", unit="s", low=0, high=600)
 
 

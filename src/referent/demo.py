@@ -18,7 +18,7 @@ from types import FrameType
 
 from referent.errors import ConfigError, ReferentError
 from referent.evaluation.summary import summary_table
-from referent.grounding.supervisor import clean_instruction
+from referent.grounding.instructions import clean_instruction
 from referent.sources.simulation.scenes import SCENE_NAMES
 
 WORKSPACE = Path(__file__).resolve().parents[2] / "ros2_ws" / "install"

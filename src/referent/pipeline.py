@@ -15,7 +15,8 @@ from referent.errors import BadInstruction, BadMessage, FrameExpired, StalePromp
 from referent.frames.transforms import TransformBuffer
 from referent.geometry.estimate import estimate_pose
 from referent.grounding import backends
-from referent.grounding.supervisor import GroundingSupervisor, TargetRecord
+from referent.grounding.records import TargetRecord
+from referent.grounding.supervisor import GroundingSupervisor
 from referent.grounding.workers import NoWorker, ProcessWorker, ReplayWorker, ThreadWorker
 from referent.tracking.sam2_tracker import Sam2Tracker
 from referent.types import (
@@ -64,7 +65,7 @@ class Pipeline:
         self._settle()
         clock.lap("track")
         events = self._take_answer(frame.stamp_ns, masks)
-        self._supervisor.observe(tuple(masks.values()))
+        self._supervisor.observe(tuple(masks.values()), frame.stamp_ns)
         events += self._ask(frame, masks)
         clock.lap("ground")
         up_in_camera = self._up_in_camera(frame)
@@ -87,9 +88,8 @@ class Pipeline:
         self._tracker.prefetch(frame)
 
     def instruct(self, instruction: str) -> None:
-        """Look for something else from the next frame on. Raises BadInstruction."""
-        unwanted = self._supervisor.instruct(instruction)
-        self._abandon(unwanted)
+        """Take an instruction in the context of what was said before, from the next frame on. Raises BadInstruction."""
+        self._abandon(self._supervisor.instruct(instruction))
 
     def follow_box(self, expression: str, box_xyxy: Array) -> None:
         """Follow what is inside this box of the next frame; no grounder is asked."""
@@ -131,7 +131,11 @@ class Pipeline:
         answer = self._supervisor.poll(now_ns)
         if answer is None:
             return []
-        decision = self._supervisor.decide(answer, now_ns)
+        decision = self._supervisor.decide(answer, now_ns, tuple(masks.values()))
+        self._drops.update(decision.drops)
+        self._drop_tracks(decision.unwanted)
+        for object_id in decision.unwanted:
+            masks.pop(object_id, None)
         try:
             refusals = [why for prompt in decision.prompts if (why := self._refusal(prompt, masks)) is not None]
         finally:
@@ -168,10 +172,10 @@ class Pipeline:
         request = self._supervisor.ask_if_needed(frame, tuple(masks.values()))
         if request is None:
             return []
-        self._tracker.pin(frame.stamp_ns)
+        self._tracker.pin(request.frame.stamp_ns)
         events = self._take_answer(frame.stamp_ns, masks)
         if events:
-            self._supervisor.observe(tuple(masks.values()))
+            self._supervisor.observe(tuple(masks.values()), frame.stamp_ns)
         return events
 
     def _located(
@@ -188,6 +192,10 @@ class Pipeline:
             grounded_stamp_ns=record.grounded_stamp_ns,
             verified_stamp_ns=record.verified_stamp_ns,
             reason=record.reason,
+            candidates=record.candidates,
+            created=record.created,
+            changed=record.changed,
+            grounding_score=record.grounding_score,
         )
 
     def _pose(
@@ -223,7 +231,7 @@ class Pipeline:
             return None
 
     def _abandon(self, object_ids: Sequence[str]) -> None:
-        cancelled = self._supervisor.cancel()
+        cancelled = self._supervisor.cancel_outdated()
         if cancelled is not None:
             self._tracker.release(cancelled.frame.stamp_ns)
         self._drop_tracks(object_ids)

@@ -15,7 +15,7 @@ from referent.config import Config, to_tree
 from referent.errors import ReferentError
 from referent.evaluation.recorder import Recorder
 from referent.evaluation.summary import versions
-from referent.grounding.supervisor import clean_instruction
+from referent.grounding.instructions import clean_instruction
 from referent.pipeline import Pipeline, build_pipeline, no_worker, replay_worker
 from referent.sources.rosbag import BagSource, read_bag
 from referent.types import FrameResult, RgbdFrame

@@ -121,6 +121,7 @@ class GroundingRequest:
     reason: RegroundReason
     history: tuple[Turn, ...] = ()
     tracks: tuple[LiveTrack, ...] = ()
+    kind: str = "ground"  # or "verify": the frame is cut out around what an earlier answer named
 
     @property
     def expression(self) -> str:
@@ -160,6 +161,7 @@ class Grounding:
     nothing_reason: str | None = None
     raw: str = ""  # the grounder's own words
     notes: tuple[str, ...] = ()  # what the reply parser had to repair
+    nothing_score: float | None = None  # in [0, 1], how sure it is that nothing matches; None = it does not say
     latency_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -181,7 +183,8 @@ class Prompt:
     """A region given to the tracker for one object on one (present or past) frame. Exactly one geometry is set.
 
     A prompt replaces what the tracker remembers of the object; with `refine` it corrects it: the memory of the frames
-    before, and the mask the object had in this one, are taken into account.
+    before, and the mask the object had in this one, are taken into account. With `overrules` whoever prompts is sure
+    that the track followed something else there: then it wins even when its own object is hidden by now.
     """
 
     object_id: str
@@ -192,6 +195,7 @@ class Prompt:
     mask: Array | None = None  # (H, W) bool
     embedding: Array | None = None  # (N, C) float32, tokens for the mask decoder (what a [SEG] token is projected to)
     refine: bool = False
+    overrules: bool = False
 
     def __post_init__(self) -> None:
         kinds = [g for g in (self.box_xyxy, self.points_xy, self.mask, self.embedding) if g is not None]
@@ -235,6 +239,7 @@ class PromptOutcome:
     stamp_ns: int  # the frame the prompt was about
     outcome: str  # committed | confirmed | rejected | superseded
     settled_stamp_ns: int  # the newest frame by then
+    round_trip_iou: float | None = None  # of a prompted box with the box of the mask it gave in its frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,6 +280,24 @@ class ObjectPose:
         _check("covariance", self.covariance, shape=(6, 6), dtype=np.float64)
 
 
+@dataclass(frozen=True)
+class Provenance:
+    """Who or what made a track what it is."""
+
+    by: str  # grounder | box | user
+    why: str  # the reason to ask (RegroundReason.value), or what the user did
+    stamp_ns: int  # the frame it is about; of the user's words: the newest frame then
+    instruction_id: int  # counts the instructions given; 0 = none
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One of several objects that an instruction meant for one may mean."""
+
+    object_id: str
+    words: str  # what to call it among them, e.g. "left one"
+
+
 @dataclass(frozen=True, eq=False)
 class TrackedObject:
     """One target, everything known about it in this frame."""
@@ -287,6 +310,10 @@ class TrackedObject:
     grounded_stamp_ns: int | None = None  # the frame the newest applied grounding is about
     verified_stamp_ns: int | None = None  # the newest frame at which the grounder agreed with the track
     reason: str = ""  # for people: why it is in this state
+    candidates: tuple[Candidate, ...] = ()  # itself among them, while it is not clear which one is meant
+    created: Provenance | None = None
+    changed: Provenance | None = None  # the newest change of where it is or what it means
+    grounding_score: float | None = None  # in [0, 1]: how sure the newest applied grounding is, all evidence together
 
 
 @dataclass(frozen=True)
@@ -298,7 +325,7 @@ class GroundingEvent:
     expression: str
     reason: RegroundReason
     latency_s: float
-    outcome: str  # found | nothing | failed | discarded
+    outcome: str  # found | corrected | confirmed | ambiguous | conflict | unsure | nothing | failed | discarded
     detail: str = ""  # the grounder's words or the failure
     boxes_xyxy: tuple[tuple[float, float, float, float], ...] = ()
 

@@ -70,7 +70,21 @@ def _object_line(tracked: TrackedObject, result: FrameResult) -> Line:
         "verified_stamp_ns": tracked.verified_stamp_ns,
         "reason": tracked.reason,
     }
-    return line if health is None else {**line, "health": _health_line(health)}
+    if health is not None:
+        line["health"] = _health_line(health)
+    return line | _history_line(tracked)
+
+
+def _history_line(tracked: TrackedObject) -> Line:
+    """Where a track comes from and whether it is clear that it is meant, as far as that is known."""
+    known: Line = {}
+    if tracked.grounding_score is not None:
+        known["grounding_score"] = round(float(tracked.grounding_score), DECIMALS)
+    if tracked.created is not None and tracked.changed is not None:
+        known["provenance"] = {"created": asdict(tracked.created), "changed": asdict(tracked.changed)}
+    if tracked.candidates:
+        known["candidates"] = [{"id": one.object_id, "words": one.words} for one in tracked.candidates]
+    return known
 
 
 def _health_line(health: TrackHealth) -> Line:

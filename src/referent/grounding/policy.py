@@ -2,63 +2,193 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from referent.config import GroundingConfig
 from referent.types import RegroundReason, TrackHealth, TrackState
 
+PRIORITY = (  # of reasons to ask, most urgent first
+    RegroundReason.CORRECTED,
+    RegroundReason.NEW,
+    RegroundReason.SCENE_CUT,
+    RegroundReason.LOST,
+    RegroundReason.AMBIGUOUS,
+    RegroundReason.UNCERTAIN,
+    RegroundReason.STALE,
+)
+MINUTE_NS = 60_000_000_000
+# DAM4SAM (arXiv 2411.17576): a look-alike shows as a rival outline of a mask that is good and of its usual size.
+LOOKALIKE_PREDICTED_IOU = 0.8
+LOOKALIKE_AREA_CHANGE = 0.2
+
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the frames so far say about one target."""
+    """What one frame says about one target that the grounder has found."""
 
-    grounded: bool  # the grounder has found it at least once
-    score: float  # mask score of this frame, in [0, 1]
+    score: float  # mask score, in [0, 1]
     absent_frames: int  # frames in a row without the object, up to and including this one
-    health: TrackHealth | None = None  # of this frame, where the tracker tells
+    predicted_iou: float = 0.0
+    health: TrackHealth | None = None  # where the tracker tells
 
 
-def state_of(evidence: Evidence, config: GroundingConfig) -> TrackState:
-    """The state that follows from the evidence."""
-    if not evidence.grounded:
-        return TrackState.SEARCHING
+@dataclass(frozen=True)
+class Doubt:
+    """Why what is followed may not be the target."""
+
+    reason: RegroundReason  # how it is to be asked about
+    words: str  # for people
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Whether a seen track is believed; it takes some doubtful frames to lose that and some sound ones to regain it."""
+
+    believed: bool = True
+    doubtful_frames: int = 0
+    sound_frames: int = 0
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the need to ask about one target depends on."""
+
+    object_id: str
+    state: TrackState
+    corrected: bool = False  # the user said what else is meant, and the grounder has not been asked yet
+    again: RegroundReason | None = None  # the last answer was unsure: once more, at once
+    suspicion: RegroundReason | None = None  # of something that happened since it was last verified
+    waits_for_user: bool = False  # only a person can say which of several is meant
+    denied: bool = False  # the grounder's last word was that nothing matches, though it is seen
+    vouched_ns: int = 0  # newest frame at which the grounder was asked or agreed
+    asked_ns: int = 0  # newest frame at which it was asked about
+    frames_since_asked: int = 0
+    not_before_ns: int = 0  # end of the back-off
+
+
+@dataclass(frozen=True)
+class Need:
+    """A target and why the grounder should be asked about it."""
+
+    object_id: str
+    reason: RegroundReason
+
+
+def state_of(evidence: Evidence, trust: Trust, config: GroundingConfig) -> TrackState:
+    """The state of a target that was found; one that was not is SEARCHING."""
     if evidence.absent_frames >= config.lost_after_frames:
         return TrackState.LOST
     if evidence.absent_frames > 0:
         return TrackState.OCCLUDED
-    return TrackState.TRACKING if doubt(evidence, config) is None else TrackState.UNCERTAIN
+    return TrackState.TRACKING if trust.believed else TrackState.UNCERTAIN
 
 
-def doubt(evidence: Evidence, config: GroundingConfig) -> str | None:
-    """Why an object that is seen may not be what is followed, for people; None when there is no reason."""
+def doubt(evidence: Evidence, config: GroundingConfig) -> Doubt | None:
+    """Why an object that is seen may not be what is followed; None when there is no reason."""
+    uncertain, health = RegroundReason.UNCERTAIN, evidence.health
     if evidence.score < config.uncertain_score:
-        return f"mask score {evidence.score:.2f}"
-    health = evidence.health
+        return Doubt(uncertain, f"mask score {evidence.score:.2f}")
     if health is None:
         return None
     if not 1 / config.uncertain_area_factor <= health.area_ratio <= config.uncertain_area_factor:
-        return f"its area is {health.area_ratio:.2f} of what it was"
+        return Doubt(uncertain, f"its area is {health.area_ratio:.2f} of what it was")
     if health.stability < config.uncertain_stability:
-        return f"its outline is vague (stability {health.stability:.2f})"
+        return Doubt(uncertain, f"its outline is vague (stability {health.stability:.2f})")
     if health.overlap > config.uncertain_overlap:
-        return f"it covers another target (IoU {health.overlap:.2f})"
+        return Doubt(RegroundReason.AMBIGUOUS, f"it covers another target (IoU {health.overlap:.2f})")
     return None
 
 
-def reason_to_ask(states: Iterable[TrackState], *, now_ns: int, not_before_ns: int) -> RegroundReason | None:
-    """Why the grounder should be asked now, or None. `not_before_ns` is the end of the back-off."""
-    if now_ns < not_before_ns:
+def lookalike(evidence: Evidence, config: GroundingConfig) -> Doubt | None:
+    """DAM4SAM's sign of a look-alike beside a track that is doing well; None without one."""
+    health = evidence.health
+    if health is None or evidence.predicted_iou <= LOOKALIKE_PREDICTED_IOU:
         return None
-    present = set(states)
-    if TrackState.SEARCHING in present:
-        return RegroundReason.NEW
-    return RegroundReason.LOST if TrackState.LOST in present else None
+    if abs(health.area_ratio - 1) > LOOKALIKE_AREA_CHANGE or health.alternative_iou > config.lookalike_iou:
+        return None
+    return Doubt(
+        RegroundReason.AMBIGUOUS, f"something like it is near (rival outline, IoU {health.alternative_iou:.2f})"
+    )
+
+
+def scene_cut(evidence: Evidence, config: GroundingConfig) -> Doubt | None:
+    """The whole picture changed: whatever is followed needs a new look."""
+    change = 0.0 if evidence.health is None else evidence.health.scene_cut
+    return Doubt(RegroundReason.SCENE_CUT, f"the picture changed ({change:.2f})") if change > config.scene_cut else None
+
+
+def trust_after(trust: Trust, evidence: Evidence, found: Doubt | None, config: GroundingConfig) -> Trust:
+    """Trust one seen frame later; `found` is what `doubt` said of it."""
+    doubtful = trust.doubtful_frames + 1 if found is not None else 0
+    sound = trust.sound_frames + 1 if found is None and evidence.score >= config.certain_score else 0
+    keeps, regains = doubtful < config.uncertain_after_frames, sound >= config.certain_after_frames
+    return Trust(keeps if trust.believed else regains, doubtful, sound)
+
+
+def need_of(standing: Standing, config: GroundingConfig, *, now_ns: int) -> Need | None:
+    """Why the grounder should be asked about a target now, or None."""
+    policy = config.reground_policy
+    if standing.corrected:
+        reason: RegroundReason | None = RegroundReason.CORRECTED
+    elif standing.state is TrackState.SEARCHING:
+        reason = RegroundReason.NEW
+    elif policy == "evidence":
+        reason = _reason_by_evidence(standing, config, now_ns=now_ns)
+    else:
+        due = policy == "every_answer" or (
+            policy == "interval" and standing.frames_since_asked >= config.reground_interval_frames
+        )
+        reason = (RegroundReason.LOST if standing.state is TrackState.LOST else RegroundReason.STALE) if due else None
+        return None if reason is None else Need(standing.object_id, reason)
+    waits = now_ns < standing.not_before_ns and standing.again is None and policy != "every_answer"
+    return None if reason is None or waits else Need(standing.object_id, reason)
+
+
+def most_urgent(standings: Iterable[Standing], config: GroundingConfig, *, now_ns: int) -> Need | None:
+    """The need that comes first: by reason, then what was asked about longest ago."""
+    found = ((standing, need_of(standing, config, now_ns=now_ns)) for standing in standings)
+    needs = [(PRIORITY.index(need.reason), standing.asked_ns, need) for standing, need in found if need is not None]
+    return min(needs, key=lambda entry: entry[:2])[2] if needs else None
+
+
+def affordable(reason: RegroundReason, asked_ns: Sequence[int], config: GroundingConfig, *, now_ns: int) -> bool:
+    """Whether the budget of questions per minute allows one more; `asked_ns` are the frames asked about.
+
+    The policies that others use know no budget.
+    """
+    if config.reground_policy in ("interval", "every_answer"):
+        return True
+    recent = sum(now_ns - stamp_ns < MINUTE_NS for stamp_ns in asked_ns)
+    if reason is RegroundReason.STALE:
+        return recent < config.routine_questions_per_minute
+    if reason in (RegroundReason.AMBIGUOUS, RegroundReason.UNCERTAIN):
+        return recent < config.doubt_questions_per_minute
+    return recent < config.questions_per_minute
 
 
 def backoff_s(unanswered: int, config: GroundingConfig) -> float:
     """The pause after `unanswered` questions in a row brought nothing: doubling, bounded."""
-    if unanswered == 0:
-        return 0.0
-    exponent = min(unanswered - 1, 32)
-    return float(min(config.backoff_first_s * 2.0**exponent, config.backoff_max_s))
+    return _doubling(unanswered, config.backoff_first_s, config.backoff_max_s)
+
+
+def doubt_pause_s(doubts: int, config: GroundingConfig) -> float:
+    """How long a track whose doubts were dispelled `doubts` times is left alone: doubling, bounded."""
+    return _doubling(doubts, config.doubt_pause_first_s, config.doubt_pause_max_s)
+
+
+def _reason_by_evidence(standing: Standing, config: GroundingConfig, *, now_ns: int) -> RegroundReason | None:
+    stale = now_ns - standing.vouched_ns >= round(config.stale_after_s * 1e9)
+    uncertain = standing.denied or (standing.state is TrackState.UNCERTAIN and not standing.waits_for_user)
+    reasons = [
+        standing.again,
+        standing.suspicion,
+        RegroundReason.LOST if standing.state is TrackState.LOST else None,
+        RegroundReason.UNCERTAIN if uncertain else None,
+        RegroundReason.STALE if stale else None,
+    ]
+    return min((reason for reason in reasons if reason is not None), key=PRIORITY.index, default=None)
+
+
+def _doubling(times: int, first_s: float, max_s: float) -> float:
+    return float(min(first_s * 2.0 ** min(times - 1, 32), max_s)) if times > 0 else 0.0

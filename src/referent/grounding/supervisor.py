@@ -1,19 +1,29 @@
 """Owns what is being looked for: the targets, the one question in flight, and what each answer changes.
 
 Belongs to the pipeline thread. It never touches the tracker: it hands out prompts and is told what became of them.
+Asking is decided by `policy`, what an answer means by `conclusions`, what an instruction means by `instructions`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from referent.config import GroundingConfig
-from referent.errors import BadInstruction
-from referent.grounding.boxes import box_iou, mask_box_xyxy
-from referent.grounding.policy import Evidence, backoff_s, doubt, reason_to_ask, state_of
+from referent.grounding import instructions, records
+from referent.grounding.association import item_box_xyxy
+from referent.grounding.conclusions import Conclusion, Placed, Scene, conclude
+from referent.grounding.conversation import Conversation
+from referent.grounding.dialogue import understand
+from referent.grounding.events import event_of
+from referent.grounding.policy import affordable, backoff_s, most_urgent
+from referent.grounding.records import Meaning, Placement, TargetRecord
+from referent.grounding.targets import Targets
+from referent.grounding.verification import KIND, cut_out_request, probability_of_yes
+from referent.grounding.wording import rival_names
 from referent.types import (
     Array,
     Grounding,
@@ -21,9 +31,9 @@ from referent.types import (
     GroundingFailure,
     GroundingItem,
     GroundingRequest,
-    LiveTrack,
     Prompt,
     PromptOutcome,
+    Provenance,
     RegroundReason,
     RgbdFrame,
     Target,
@@ -32,38 +42,25 @@ from referent.types import (
     Worker,
 )
 
-MAX_INSTRUCTION_CHARS = 1000
-SAME_OBJECT_IOU = 0.5
-
-
-@dataclass(frozen=True)
-class TargetRecord:
-    """One target and what has happened to it so far."""
-
-    target: Target
-    label: str
-    state: TrackState = TrackState.SEARCHING
-    absent_frames: int = 0
-    grounded_stamp_ns: int | None = None
-    verified_stamp_ns: int | None = None
-    reason: str = "waiting for the grounder"
+NOT_KNOWN = 0.5  # what a verification says that failed
 
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """What an answer leads to: prompts for the tracker, and the event for the record."""
+    """What an answer leads to: prompts for the tracker, tracks to drop, the event for the record, what was lost."""
 
-    prompts: tuple[Prompt, ...]
     event: GroundingEvent
+    prompts: tuple[Prompt, ...] = ()
+    unwanted: tuple[str, ...] = ()  # ids
+    drops: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Placement:
-    """Where a target was found, until the tracker has taken it over."""
+@dataclass(frozen=True, eq=False)
+class _OnHold:
+    """An answer that waits until its one region was asked about by its cut-out."""
 
-    label: str
-    stamp_ns: int
-    reason: str
+    answer: Grounding
+    box_xyxy: Array
 
 
 class GroundingSupervisor:
@@ -72,213 +69,242 @@ class GroundingSupervisor:
     def __init__(self, config: GroundingConfig, worker: Worker, *, max_objects: int) -> None:
         self._config = config
         self._worker = worker
-        self._max_objects = max_objects
-        self._records: dict[str, TargetRecord] = {}
-        self._placements: dict[str, _Placement] = {}  # of targets whose prompt the tracker still works on
+        self._targets = Targets(config, max_objects=max_objects)
+        self._conversation = Conversation(turns=config.history_turns, undo_steps=config.undo_steps)
         self._in_flight: GroundingRequest | None = None
-        self._next_id = 1
-        self._generation = 0
-        self._unanswered = 0
+        self._on_hold: _OnHold | None = None
+        self._asked_ns: deque[int] = deque(maxlen=config.questions_per_minute)
+        self._failures = 0  # of the grounder, in a row
         self._not_before_ns = 0
+        self._newest_ns = 0
 
     @property
     def records(self) -> tuple[TargetRecord, ...]:
         """All targets, in the order they were added."""
-        return tuple(self._records.values())
+        return tuple(self._targets)
 
     def instruct(self, instruction: str) -> tuple[str, ...]:
-        """Look for something new instead; returns the ids that are no longer wanted. Raises BadInstruction."""
-        expression = clean_instruction(instruction)
-        unwanted = tuple(self._records)
-        self._start_over()
-        self._add_target(expression)
-        return unwanted
+        """Change what is looked for; returns the ids whose tracks are to be dropped. Raises BadInstruction."""
+        text = instructions.clean_instruction(instruction)
+        act = understand(text, [record.target.expression for record in self._targets])
+        self._not_before_ns = 0
+        return instructions.carry_out(act, self._targets, self._conversation, now_ns=self._newest_ns)
 
     def follow_box(self, expression: str, box_xyxy: Array, stamp_ns: int) -> Prompt:
         """Add a target whose place is already known, without asking anyone."""
-        target = self._add_target(expression)
-        self._place_at(target.id, _Placement(expression, stamp_ns, "given as a box"))
-        return Prompt(object_id=target.id, stamp_ns=stamp_ns, box_xyxy=box_xyxy)
+        meaning = Meaning(Target("", expression), self._conversation.instruction_id)
+        object_id = self._targets.add(meaning).target.id
+        source = Provenance("box", "given", stamp_ns, self._conversation.instruction_id)
+        self._targets.place(object_id, Placement(expression, stamp_ns, source))
+        return Prompt(object_id=object_id, stamp_ns=stamp_ns, box_xyxy=box_xyxy)
 
     def forget(self, object_id: str) -> bool:
         """Stop following one target; False when there is none of that id."""
-        self._placements.pop(object_id, None)
-        return self._records.pop(object_id, None) is not None
+        return self._targets.remove(object_id)
 
     def search_again(self) -> tuple[str, ...]:
-        """Time jumped: keep what is looked for, drop all tracks; returns the ids to forget."""
-        unwanted = tuple(self._records)
-        expressions = dict.fromkeys(record.target.expression for record in self._records.values())
-        self._start_over()
-        for expression in expressions:
-            self._add_target(expression)
+        """Time jumped: keep what is looked for, drop all tracks and all that was said; returns the ids to forget."""
+        meant = {record.meaning.key: record.meaning for record in self._targets}
+        unwanted = self.clear()
+        for meaning in meant.values():
+            expression = meaning.root or meaning.target.expression
+            self._targets.add(Meaning(replace(meaning.target, expression=expression), meaning.instruction_id))
         return unwanted
 
     def clear(self) -> tuple[str, ...]:
         """Look for nothing; returns the ids to forget."""
-        unwanted = tuple(self._records)
-        self._start_over()
-        return unwanted
+        self._conversation.forget()
+        self._asked_ns.clear()
+        self._failures, self._not_before_ns, self._newest_ns = 0, 0, 0
+        return self._targets.clear()
 
-    def cancel(self) -> GroundingRequest | None:
-        """Throw away the question in flight and return it."""
-        cancelled, self._in_flight = self._in_flight, None
-        if cancelled is not None:
-            self._worker.cancel()
-        return cancelled
+    def cancel_outdated(self) -> GroundingRequest | None:
+        """Throw away the question in flight, and return it, when nothing it asks about is wanted as it was."""
+        request = self._in_flight
+        if request is None or self._still_asked(request):
+            return None
+        self._in_flight = self._on_hold = None
+        self._worker.cancel()
+        return request
 
-    def observe(self, masks: Sequence[TrackedMask]) -> None:
+    def observe(self, masks: Sequence[TrackedMask], now_ns: int) -> None:
         """Bring every target's state up to the present frame."""
-        by_id = {mask.object_id: mask for mask in masks}
-        for object_id, record in self._records.items():
-            self._records[object_id] = self._observed(record, by_id.get(object_id))
+        self._newest_ns = now_ns
+        self._targets.observe(masks, now_ns)
 
     def ask_if_needed(self, frame: RgbdFrame, masks: Sequence[TrackedMask]) -> GroundingRequest | None:
-        """Put at most one question to the worker; returns it when one was asked."""
-        if self._worker.busy or not self._records:
+        """Put at most one question to the worker; returns it when one was asked. It may be about an earlier frame."""
+        if self._worker.busy or self._in_flight is not None or frame.stamp_ns < self._not_before_ns:
             return None
-        reason = reason_to_ask(
-            (record.state for record in self._settled),
-            now_ns=frame.stamp_ns,
-            not_before_ns=self._not_before_ns,
-        )
-        if reason is None:
+        request = self._verifying_request() or self._needed_request(frame, masks)
+        if request is None:
             return None
-        wanted = _wanted(self._settled, reason)
-        self._in_flight = GroundingRequest(wanted, frame, reason, tracks=_live_tracks(self.records, masks))
-        self._worker.submit(self._in_flight)
-        return self._in_flight
+        for target in request.targets:
+            self._targets.change((target.id,), lambda record: records.asked(record, frame.stamp_ns))
+        self._asked_ns.append(frame.stamp_ns)
+        self._in_flight = request
+        self._worker.submit(request)
+        return request
 
     def poll(self, now_ns: int) -> Grounding | GroundingFailure | None:
-        """The answer to the question in flight, once it is in."""
+        """The answer to the question in flight, once it is in; a failure when it is long overdue."""
         answer = self._worker.poll(now_ns)
-        if answer is None or self._in_flight is None or answer.request is not self._in_flight:
+        request = self._in_flight
+        if request is None:
             return None
-        self._in_flight = None
-        return answer
+        if answer is not None and answer.request is request:
+            self._in_flight = None
+            return answer
+        if now_ns - request.frame.stamp_ns > round(self._config.answer_deadline_s * 1e9):
+            self._in_flight = None
+            self._worker.cancel()
+            return GroundingFailure(request, f"no answer within {self._config.answer_deadline_s:g} s of frames")
+        return None
 
-    def decide(self, answer: Grounding | GroundingFailure, now_ns: int) -> Decision:
-        """What to do with an answer; the targets' records follow."""
+    def decide(self, answer: Grounding | GroundingFailure, now_ns: int, masks: Sequence[TrackedMask] = ()) -> Decision:
+        """What to do with an answer; the targets' records follow. `masks` are those of the present frame."""
+        verified = None
+        if answer.request.kind == KIND and self._on_hold is not None:
+            verified = NOT_KNOWN if isinstance(answer, GroundingFailure) else probability_of_yes(answer)
+            answer, self._on_hold = self._on_hold.answer, None
         if isinstance(answer, GroundingFailure):
-            return self._no_result(answer, now_ns, "failed", answer.message)
-        if not answer.items:
-            return self._no_result(answer, now_ns, "nothing", answer.nothing_reason or "")
-        self._unanswered, self._not_before_ns = 0, now_ns
-        prompts = tuple(self._place(answer))
-        outcome = "found" if prompts else "confirmed"
-        return Decision(prompts, _event(answer, now_ns, outcome, answer.raw, answer.items))
+            return self._failed(answer, now_ns)
+        self._failures = 0
+        scene = self._scene(answer.request, masks)
+        concluded = conclude(answer, scene, self._config, verified=verified)
+        return self._carry_out(concluded, answer, scene, now_ns)
 
     def withdraw(self, object_id: str, why: str) -> None:
-        """A prompt was not taken, or came to nothing: its target stands as before, and is looked for as before."""
-        if self._placements.pop(object_id, None) is not None:
-            self._records[object_id] = replace(self._records[object_id], reason=why)
+        """A prompt was not taken: its target stands as before, and is looked for as before."""
+        self._targets.withdraw(object_id, why)
 
     def settle(self, outcome: PromptOutcome) -> None:
         """Learn what became of a prompt that was taken."""
-        placed = self._placements.get(outcome.object_id)
-        if placed is None or placed.stamp_ns != outcome.stamp_ns or outcome.outcome == "superseded":
-            return  # a newer prompt for the same target is still to come
-        if outcome.outcome == "rejected":
-            self.withdraw(outcome.object_id, "what was found could not be followed")
-            return
-        del self._placements[outcome.object_id]
-        self._records[outcome.object_id] = replace(
-            self._records[outcome.object_id],
-            label=placed.label,
-            state=TrackState.TRACKING,
-            absent_frames=0,
-            grounded_stamp_ns=placed.stamp_ns,
-            verified_stamp_ns=placed.stamp_ns,
-            reason=placed.reason,
-        )
+        self._targets.settle(outcome)
 
     def close(self) -> None:
         """Stop the worker."""
         self._worker.close()
 
-    @property
-    def _settled(self) -> list[TargetRecord]:
-        """The targets that may be asked about: the tracker is not at work on an answer for them."""
-        return [record for object_id, record in self._records.items() if object_id not in self._placements]
-
-    def _start_over(self) -> None:
-        self._records.clear()
-        self._placements.clear()
-        self._unanswered, self._not_before_ns = 0, 0
-        self._generation += 1
-
-    def _add_target(self, expression: str) -> Target:
-        target = Target(id=str(self._next_id), expression=expression, generation=self._generation)
-        self._next_id += 1
-        self._records[target.id] = TargetRecord(target, label=expression)
-        return target
-
-    def _observed(self, record: TargetRecord, mask: TrackedMask | None) -> TargetRecord:
-        if record.grounded_stamp_ns is None:
-            return record
-        seen = mask is not None and bool(mask.mask.any())
-        evidence = Evidence(
-            grounded=True,
-            score=mask.score if mask is not None else 0.0,
-            absent_frames=0 if seen else record.absent_frames + 1,
-            health=mask.health if mask is not None else None,
+    def _still_asked(self, request: GroundingRequest) -> tuple[str, ...]:
+        """The targets of a question that still mean what they meant."""
+        wanted = self._targets.by_id
+        return tuple(
+            target.id
+            for target in request.targets
+            if target.id in wanted and wanted[target.id].target.generation == target.generation
         )
-        state = state_of(evidence, self._config)
-        reason = _why(state, evidence, self._config)
-        return replace(record, state=state, absent_frames=evidence.absent_frames, reason=reason)
 
-    def _no_result(self, answer: Grounding | GroundingFailure, now_ns: int, outcome: str, detail: str) -> Decision:
-        self._unanswered += 1
-        self._not_before_ns = now_ns + round(backoff_s(self._unanswered, self._config) * 1e9)
-        said = "nothing matches" if outcome == "nothing" else "no answer"
-        for object_id, record in self._records.items():
-            if record.state in (TrackState.SEARCHING, TrackState.LOST):
-                self._records[object_id] = replace(record, reason=f"{said}: {detail}" if detail else said)
-        return Decision((), _event(answer, now_ns, outcome, detail, ()))
+    def _needed_request(self, frame: RgbdFrame, masks: Sequence[TrackedMask]) -> GroundingRequest | None:
+        """The question that evidence and budget ask for, about all targets that share it."""
+        settled = {record.target.id: record for record in self._targets.settled}
+        standings = [records.standing_of(record) for record in settled.values()]
+        need = most_urgent(standings, self._config, now_ns=frame.stamp_ns)
+        if need is None or not affordable(need.reason, self._asked_ns, self._config, now_ns=frame.stamp_ns):
+            return None
+        first = settled[need.object_id]
+        expression, history = records.asked_as(first, need.reason)
+        shared = [first, *(r for r in records.same_question(list(settled.values()), first) if r is not first)]
+        wanted = [r for r in shared if need.reason in _REASONS_FOR_ALL or r.state is first.state]
+        targets = tuple(replace(record.target, expression=expression) for record in wanted)
+        return GroundingRequest(targets, frame, need.reason, history, self._targets.live_tracks(masks))
 
-    def _place(self, answer: Grounding) -> list[Prompt]:
-        """Give each item to the live track it agrees with, else to a target that waits for one, else to a new one."""
-        request, stamp_ns = answer.request, answer.request.frame.stamp_ns
-        waiting = [t.id for t in request.targets if t.id in self._records and self._waits(t.id)]
-        prompts: list[Prompt] = []
-        for item in answer.items:
-            confirmed = _agreeing_track(item, request.tracks)
-            if confirmed is not None:
-                self._note_verified(confirmed, stamp_ns)
-            elif waiting:
-                prompts.append(self._prompt_for(waiting.pop(0), item, stamp_ns))
-            elif request.reason is RegroundReason.NEW and len(self._records) < self._max_objects:
-                prompts.append(self._prompt_for(self._add_target(request.expression).id, item, stamp_ns))
-        return prompts
+    def _verifying_request(self) -> GroundingRequest | None:
+        held = self._on_hold
+        return None if held is None else cut_out_request(held.answer.request, held.box_xyxy)
 
-    def _waits(self, object_id: str) -> bool:
-        return self._records[object_id].state in (TrackState.SEARCHING, TrackState.LOST)
+    def _scene(self, request: GroundingRequest, masks: Sequence[TrackedMask]) -> Scene:
+        settled = {record.target.id for record in self._targets.settled}
+        asked = tuple(object_id for object_id in self._still_asked(request) if object_id in settled)
+        tracks = request.tracks if self._config.time_travel else self._targets.live_tracks(masks)
+        return Scene(self._targets.by_id, asked, tracks, self._targets.room)
 
-    def _prompt_for(self, object_id: str, item: GroundingItem, stamp_ns: int) -> Prompt:
-        self._place_at(object_id, _Placement(item.label, stamp_ns, "found by the grounder"))
-        return prompt_from_item(item, object_id=object_id, stamp_ns=stamp_ns)
+    def _failed(self, answer: GroundingFailure, now_ns: int) -> Decision:
+        self._failures += 1
+        self._not_before_ns = now_ns + round(backoff_s(self._failures, self._config) * 1e9)
+        words = f"no answer: {answer.message}"
+        waiting = [r.target.id for r in self._targets if r.state in (TrackState.SEARCHING, TrackState.LOST)]
+        self._targets.change(waiting, lambda record: replace(record, reason=words))
+        return Decision(event_of(answer, now_ns, "failed", answer.message))
 
-    def _place_at(self, object_id: str, placement: _Placement) -> None:
-        self._placements[object_id] = placement
-        self._records[object_id] = replace(self._records[object_id], reason=f"{placement.reason}, catching up")
+    def _carry_out(self, concluded: Conclusion, answer: Grounding, scene: Scene, now_ns: int) -> Decision:
+        """Change the records as was concluded."""
+        config, reason, words = self._config, answer.request.reason, concluded.words
+        stamp_ns = answer.request.frame.stamp_ns if config.time_travel else now_ns
+        change = self._targets.change
+        if concluded.to_verify is not None:
+            self._hold(answer, concluded)
+        if answer.items and reason in _REASONS_OF_WORDS and scene.asked:
+            self._conversation.note(answer.request.expression, answer.raw)
+        change(concluded.verified, lambda r: records.verified(r, config, stamp_ns=stamp_ns, now_ns=now_ns))
+        change(concluded.unsure, lambda r: records.unsure(r, reason, "the grounder is not sure yet"))
+        change(concluded.fruitless, lambda r: records.fruitless(r, config, now_ns=now_ns, words=words))
+        self._flag_conflicts(concluded, now_ns)
+        prompts = [self._place(placed, scene, stamp_ns, reason) for placed in concluded.placed]
+        if concluded.rivals:
+            self._name_rivals(concluded, scene)
+        for object_id in concluded.dropped:
+            self._targets.remove(object_id)
+        unwanted = (*concluded.dropped, *self._deny(concluded, now_ns))
+        detail = words if concluded.outcome not in ("found", "confirmed", "corrected") else answer.raw
+        event = event_of(answer, now_ns, concluded.outcome, detail)
+        return Decision(event, tuple(prompts), unwanted, concluded.drops)
 
-    def _note_verified(self, object_id: str, stamp_ns: int) -> None:
-        record = self._records.get(object_id)
-        if record is not None:
-            self._records[object_id] = replace(record, verified_stamp_ns=stamp_ns)
+    def _place(self, placed: Placed, scene: Scene, stamp_ns: int, reason: RegroundReason) -> Prompt:
+        object_id = placed.object_id
+        if object_id is None:
+            object_id = self._targets.add(self._targets[scene.asked[0]].meaning).target.id
+        instruction_id = self._targets[object_id].meaning.instruction_id
+        source = Provenance("grounder", reason.value, stamp_ns, instruction_id)
+        self._targets.place(object_id, Placement(placed.item.label, stamp_ns, source, placed.evidence))
+        return prompt_from_item(
+            placed.item, object_id=object_id, stamp_ns=stamp_ns, refine=placed.refine, overrules=placed.overrules
+        )
+
+    def _name_rivals(self, concluded: Conclusion, scene: Scene) -> None:
+        """All that may be meant are candidates from now on; their names follow them from frame to frame."""
+        key = self._targets[scene.asked[0]].meaning.key
+        group = [record.target.id for record in self._targets if record.meaning.key == key]
+        boxes = [item_box_xyxy(placed.item) for placed in concluded.placed]
+        known = [box for box in boxes if box is not None]
+        names = rival_names(known) if len(known) == len(group) else tuple(f"number {i}" for i in group)
+        if len(group) > 1:
+            self._targets.change(group, lambda record: replace(record, corrected=False))
+            self._targets.make_candidates(group, names)
+
+    def _flag_conflicts(self, concluded: Conclusion, now_ns: int) -> None:
+        """What answers to one target lies on another's track: that one is asked about before anything is taken."""
+        for object_id, other in concluded.conflicts:
+            self._targets.change((object_id,), lambda r, other=other: records.conflicting(r, other, now_ns))  # type: ignore[misc]
+            self._targets.change((other,), lambda r, by=object_id: records.contested(r, by, now_ns))  # type: ignore[misc]
+
+    def _deny(self, concluded: Conclusion, now_ns: int) -> tuple[str, ...]:
+        """Nothing matches what is seen: a track that something else speaks against too is given up after a while."""
+        ended = []
+        for object_id in concluded.denied:
+            spoken_against = self._targets[object_id].suspicion is not None
+            self._targets.change(
+                (object_id,),
+                lambda r: records.denied(r, self._config, now_ns=now_ns, words=concluded.words),
+            )
+            if spoken_against and self._targets[object_id].denials >= self._config.denials:
+                self._targets.change((object_id,), lambda r: records.given_up(r, concluded.words))
+                ended.append(object_id)
+        return tuple(ended)
+
+    def _hold(self, answer: Grounding, concluded: Conclusion) -> None:
+        box = None if concluded.to_verify is None else item_box_xyxy(concluded.to_verify.item)
+        if box is not None:
+            self._on_hold = _OnHold(answer, box)
 
 
-def clean_instruction(instruction: str) -> str:
-    """The instruction with its whitespace tidied. Raises BadInstruction when nothing or far too much is left."""
-    text = " ".join(instruction.split())
-    if not text:
-        raise BadInstruction(f"the instruction {instruction!r} is empty; say what to look for, e.g. 'the red mug'")
-    if len(text) > MAX_INSTRUCTION_CHARS:
-        raise BadInstruction(f"the instruction has {len(text)} characters, at most {MAX_INSTRUCTION_CHARS} are taken")
-    return text
+_REASONS_OF_WORDS = (RegroundReason.NEW, RegroundReason.CORRECTED)
+_REASONS_FOR_ALL = (RegroundReason.SCENE_CUT, RegroundReason.STALE, RegroundReason.CORRECTED)
 
 
-def prompt_from_item(item: GroundingItem, *, object_id: str, stamp_ns: int) -> Prompt:
+def prompt_from_item(
+    item: GroundingItem, *, object_id: str, stamp_ns: int, refine: bool = False, overrules: bool = False
+) -> Prompt:
     """A grounder's region as a prompt for the tracker; all its points lie inside the object."""
     labels = None if item.points_xy is None else np.ones(len(item.points_xy), np.int32)
     return Prompt(
@@ -289,50 +315,6 @@ def prompt_from_item(item: GroundingItem, *, object_id: str, stamp_ns: int) -> P
         point_labels=labels,
         mask=item.mask,
         embedding=item.embedding,
-    )
-
-
-def _wanted(records: Sequence[TargetRecord], reason: RegroundReason) -> tuple[Target, ...]:
-    """The targets one question can be about: those that share the expression of the first one in need."""
-    state = TrackState.SEARCHING if reason is RegroundReason.NEW else TrackState.LOST
-    in_need = [record.target for record in records if record.state is state]
-    return tuple(target for target in in_need if target.expression == in_need[0].expression)
-
-
-def _live_tracks(records: Sequence[TargetRecord], masks: Sequence[TrackedMask]) -> tuple[LiveTrack, ...]:
-    labels = {record.target.id: record.label for record in records}
-    boxes = ((mask.object_id, mask_box_xyxy(mask.mask)) for mask in masks if mask.object_id in labels)
-    return tuple(LiveTrack(object_id, labels[object_id], box) for object_id, box in boxes if box is not None)
-
-
-def _agreeing_track(item: GroundingItem, tracks: Sequence[LiveTrack]) -> str | None:
-    """The live track an item means, judged where both were at the question's frame."""
-    box = item.box_xyxy if item.mask is None else mask_box_xyxy(item.mask)
-    if box is None or not tracks:
-        return None
-    best = max(tracks, key=lambda track: box_iou(box, track.box_xyxy))
-    return best.id if box_iou(box, best.box_xyxy) >= SAME_OBJECT_IOU else None
-
-
-def _why(state: TrackState, evidence: Evidence, config: GroundingConfig) -> str:
-    if state is TrackState.TRACKING:
-        return ""
-    if state is TrackState.UNCERTAIN:
-        return doubt(evidence, config) or ""
-    return f"not seen for {evidence.absent_frames} frames"
-
-
-def _event(
-    answer: Grounding | GroundingFailure, now_ns: int, outcome: str, detail: str, items: Sequence[GroundingItem]
-) -> GroundingEvent:
-    boxes = tuple(tuple(float(v) for v in item.box_xyxy) for item in items if item.box_xyxy is not None)
-    return GroundingEvent(
-        stamp_ns=answer.request.frame.stamp_ns,
-        answered_stamp_ns=now_ns,
-        expression=answer.request.expression,
-        reason=answer.request.reason,
-        latency_s=answer.latency_s,
-        outcome=outcome,
-        detail=detail,
-        boxes_xyxy=boxes,  # type: ignore[arg-type]
+        refine=refine,
+        overrules=overrules,
     )

@@ -228,17 +228,18 @@ class Sam2Tracker:
             del self._objects[shadow.prompt.object_id]
         if outcome is not Outcome.REJECTED:
             known.applied, known.applied_index = shadow.prompt, shadow.index
-        self._tell(shadow.prompt, outcome)
+        self._tell(shadow, outcome)
 
     def _supersede(self, known: _Object) -> None:
         if known.shadow is not None:
-            self._tell(known.shadow.prompt, Outcome.SUPERSEDED)
+            self._tell(known.shadow, Outcome.SUPERSEDED)
             known.shadow = None
 
-    def _tell(self, prompt: Prompt, outcome: Outcome) -> None:
-        newest = self._ring.newest
+    def _tell(self, shadow: Shadow, outcome: Outcome) -> None:
+        newest, prompt = self._ring.newest, shadow.prompt
         assert newest is not None, "a prompt is about a kept frame"
-        self._outcomes.append(PromptOutcome(prompt.object_id, prompt.stamp_ns, outcome.value, newest.stamp_ns))
+        told = PromptOutcome(prompt.object_id, prompt.stamp_ns, outcome.value, newest.stamp_ns, shadow.round_trip_iou)
+        self._outcomes.append(told)
 
     def _newest_mask(self, object_id: str) -> TrackedMask | None:
         newest, known = self._ring.newest, self._objects.get(object_id)

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+import numpy as np
+from torch import Tensor
+
 from referent.config import TrackerConfig
 from referent.errors import FrameExpired
 from referent.tracking.build import Engine
 from referent.tracking.features import FeatureRing, FrameFeatures
-from referent.tracking.masks import mask_iou
+from referent.tracking.masks import boxes_of, mask_iou
 from referent.tracking.memory import MemoryEntry, ObjectMemory
 from referent.tracking.prompts import inputs_from_prompt
 from referent.tracking.track import Snapshot, Track, follow, read_signs
@@ -38,6 +41,7 @@ class Shadow:
     entry: MemoryEntry  # what is remembered of it
     area: float  # share of the picture its mask fills there
     track: Track
+    round_trip_iou: float | None = None  # of a prompted box with that of the mask it gave
 
     def due(self, ring: FeatureRing, *, stride: int) -> list[FrameFeatures]:
         """The frames it has yet to visit: every `stride`-th kept one, and always the newest."""
@@ -63,7 +67,9 @@ def begin(engine: Engine, prompt: Prompt, frame: FrameFeatures, *, live: Track |
         sightings = engine.refine(frame, inputs, memory.read(frame.index), past.logits)
     (signs,), (entry,) = read_signs(sightings), sightings.memories
     memory.prompt(frame.index, entry)
-    return Shadow(prompt, frame.index, entry, signs.area, Track(memory, frame.index, sightings.low_res_logits, signs))
+    logits = sightings.low_res_logits
+    track = Track(memory, frame.index, logits, signs)
+    return Shadow(prompt, frame.index, entry, signs.area, track, _round_trip_iou(prompt, frame, logits))
 
 
 def catch_up(engine: Engine, shadows: Sequence[Shadow], ring: FeatureRing, *, frames: int | None, stride: int) -> None:
@@ -96,8 +102,22 @@ def verdict(live: Track | None, shadow: Shadow, config: TrackerConfig) -> Outcom
     if live is None or not live.signs.present:
         return Outcome.COMMITTED  # even when absent now: it knows what to look for
     if not signs.present:
-        return Outcome.REJECTED
+        # The live track sees something; where that was wrong to begin with, knowing of the hidden object is better.
+        return Outcome.COMMITTED if shadow.prompt.overrules else Outcome.REJECTED
     return Outcome.CONFIRMED if agrees(live, shadow, shadow.track.index, config) else Outcome.COMMITTED
+
+
+def _round_trip_iou(prompt: Prompt, frame: FrameFeatures, logits: Tensor) -> float | None:
+    """IoU of a prompted box with the box of the mask it gave; low = the box is not that of one object."""
+    if prompt.box_xyxy is None:
+        return None
+    height, width = frame.size_hw
+    rows, columns = logits.shape[-2:]
+    found = boxes_of(logits[:, 0] > 0)[0].cpu().numpy() * np.tile([width / columns, height / rows], 2)
+    given = prompt.box_xyxy
+    sides = np.clip(np.minimum(found[2:], given[2:]) - np.maximum(found[:2], given[:2]), 0, None)
+    union = np.prod(found[2:] - found[:2]) + np.prod(given[2:] - given[:2]) - np.prod(sides)
+    return float(np.prod(sides) / union) if union > 0 else 0.0
 
 
 def _uncontradicted(live: Track | None, frame: FrameFeatures) -> ObjectMemory | None:

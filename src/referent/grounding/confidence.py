@@ -1,0 +1,123 @@
+"""How far an answer is believed: all evidence in one calibrated score, and what follows from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from referent.config import GroundingConfig
+from referent.types import Array
+
+BORDER = 1e-4  # probabilities stay this far from 0 and 1, so that their log-odds are finite
+ROUND_TRIP_MIDDLE = 0.5  # a box and the box of the mask it gave that agree less speak against the answer
+
+
+@dataclass(frozen=True)
+class ItemEvidence:
+    """What speaks for one region of an answer; None where it was not asked or is not known."""
+
+    score: float | None = None  # the grounder's own, from its token probabilities
+    round_trip_iou: float | None = None  # of its box with that of the mask the tracker made of it
+    verified: float | None = None  # yes or no on its cut-out, as a probability of yes
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Of the evidence in log-odds: 1, 0, 0, 0 leaves the grounder's score as it is. `fit_weights` calibrates them."""
+
+    score: float = 1.0
+    round_trip: float = 0.0  # per unit of IoU from `ROUND_TRIP_MIDDLE`
+    verified: float = 0.0
+    bias: float = 0.0
+
+
+class Action(Enum):
+    """What to do with a region that contradicts what is followed, or is found where nothing was."""
+
+    ACT = "act"
+    ASK_AGAIN = "ask again"
+    KEEP = "keep"
+
+
+# A box that does not survive the round trip halves the odds for every tenth of IoU below the middle.
+DEFAULT = Weights(score=1.0, round_trip=7.0, verified=1.0)
+
+
+def combined_score(evidence: ItemEvidence, weights: Weights = DEFAULT) -> float | None:
+    """The probability in [0, 1] that the region is what was asked for; None when nothing is known.
+
+    A round trip that fits does not make an unsure grounder sure: only a bad one counts.
+    """
+    if evidence == ItemEvidence():
+        return None
+    return _sigmoid(float(_features(evidence) @ _vector(weights)))
+
+
+def action_on(score: float | None, config: GroundingConfig, *, sound: bool, second_look: bool) -> Action:
+    """What follows from a region `score` for a target; `sound`: it is seen elsewhere and nothing speaks against that.
+
+    Grounders that give no score are believed, but a sound track is moved by no single one of their answers.
+    """
+    sure = score is None or score >= config.act_score
+    if sound and not second_look:
+        return Action.ACT if score is not None and score >= config.overrule_score else Action.ASK_AGAIN
+    if sure:
+        return Action.ACT
+    if second_look:
+        return Action.KEEP if sound else Action.ACT
+    return Action.ASK_AGAIN
+
+
+def fit_weights(evidence: Sequence[ItemEvidence], right: Sequence[bool], *, ridge: float = 1e-2) -> Weights:
+    """Logistic regression of whether regions were right, by Newton's method; `ridge` keeps unused weights at 0."""
+    x = np.array([_features(one) for one in evidence], np.float64).reshape(-1, 4)
+    y = np.asarray(right, np.float64)
+    w = _vector(Weights())
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(x @ w, -30, 30)))
+        gradient = x.T @ (p - y) + ridge * w
+        step = np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x + ridge * np.eye(4), gradient)
+        w = w - step
+        if np.abs(step).max() < 1e-9:
+            break
+    return Weights(*(float(value) for value in w))
+
+
+def expected_calibration_error(probabilities: Sequence[float], right: Sequence[bool], *, bins: int = 10) -> float:
+    """Mean distance of stated probability and share of right answers over equal bins, by their sizes (Guo 2017)."""
+    p, y = np.asarray(probabilities, np.float64), np.asarray(right, np.float64)
+    if len(p) == 0:
+        return 0.0
+    place = np.minimum((p * bins).astype(int), bins - 1)
+    gaps = [abs(float((p[place == k] - y[place == k]).sum())) for k in range(bins)]
+    return sum(gaps) / len(p)
+
+
+def _features(evidence: ItemEvidence) -> Array:
+    """(4,) in the order of `Weights`; 0 for what is not known."""
+    round_trip = evidence.round_trip_iou
+    return np.array(
+        [
+            0.0 if evidence.score is None else _log_odds(evidence.score),
+            0.0 if round_trip is None else min(round_trip - ROUND_TRIP_MIDDLE, 0.0),
+            0.0 if evidence.verified is None else _log_odds(evidence.verified),
+            1.0,
+        ]
+    )
+
+
+def _vector(weights: Weights) -> Array:
+    return np.array([weights.score, weights.round_trip, weights.verified, weights.bias])
+
+
+def _log_odds(probability: float) -> float:
+    inside = min(max(probability, BORDER), 1 - BORDER)
+    return math.log(inside / (1 - inside))
+
+
+def _sigmoid(value: float) -> float:
+    return 1 / (1 + math.exp(-min(max(value, -50.0), 50.0)))

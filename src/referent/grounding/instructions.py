@@ -1,0 +1,144 @@
+"""What an instruction changes: acts of a dialogue carried out on the targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from referent.errors import BadInstruction
+from referent.grounding.conversation import Conversation
+from referent.grounding.dialogue import Act, Verb
+from referent.grounding.records import Meaning, TargetRecord
+from referent.grounding.targets import Targets
+from referent.grounding.wording import chosen_name, words_of
+from referent.types import Provenance, RegroundReason, Target, TrackState
+
+MAX_INSTRUCTION_CHARS = 1000
+
+
+def clean_instruction(instruction: str) -> str:
+    """The instruction with its whitespace tidied. Raises BadInstruction when nothing or far too much is left."""
+    text = " ".join(instruction.split())
+    if not text:
+        raise BadInstruction(f"the instruction {instruction!r} is empty; say what to look for, e.g. 'the red mug'")
+    if len(text) > MAX_INSTRUCTION_CHARS:
+        raise BadInstruction(f"the instruction has {len(text)} characters, at most {MAX_INSTRUCTION_CHARS} are taken")
+    return text
+
+
+def carry_out(act: Act, targets: Targets, conversation: Conversation, *, now_ns: int) -> tuple[str, ...]:
+    """Change what is looked for; returns the ids whose tracks are to be dropped.
+
+    `now_ns` is the newest frame. Raises BadInstruction, and changes nothing, when the act fits nothing followed.
+    """
+    if act.verb is Verb.UNDO:
+        return _undo(targets, conversation)
+    if act.verb is Verb.REMOVE:
+        return _remove(act, targets, conversation)
+    focus = _focus(targets)
+    if act.verb in (Verb.REFINE, Verb.CORRECT) and focus and act.parts:
+        return _narrow(act, focus, targets, conversation, now_ns=now_ns)
+    return _look_for(act, targets, conversation)
+
+
+def _look_for(act: Act, targets: Targets, conversation: Conversation) -> tuple[str, ...]:
+    """REPLACE and ADD, and whatever refers to something when nothing is followed."""
+    adds = act.verb is Verb.ADD and len(targets) > 0
+    if adds and targets.room < len(act.parts):
+        raise BadInstruction(f"{len(targets)} targets are followed already; forget one or raise tracker.max_objects")
+    instruction_id = conversation.begin(_meanings(targets))
+    if act.certain and not adds:
+        conversation.start_anew()
+    unwanted = () if adds else targets.clear()
+    history = () if act.certain else conversation.history
+    for role, expression in act.parts:
+        target = Target("", expression, role=role, generation=instruction_id)
+        targets.add(Meaning(target, instruction_id, history))
+    return unwanted
+
+
+def _remove(act: Act, targets: Targets, conversation: Conversation) -> tuple[str, ...]:
+    said = [expression for _, expression in act.parts]
+    unwanted = [record.target.id for record in targets if not said or any(_is_about(text, record) for text in said)]
+    if not unwanted:
+        followed = ", ".join(repr(record.target.expression) for record in targets) or "nothing"
+        raise BadInstruction(f"nothing like {', '.join(map(repr, said)) or 'that'} is followed, but {followed}")
+    conversation.begin(_meanings(targets))
+    for object_id in unwanted:
+        targets.remove(object_id)
+    return tuple(unwanted)
+
+
+def _narrow(
+    act: Act, focus: Sequence[TargetRecord], targets: Targets, conversation: Conversation, *, now_ns: int
+) -> tuple[str, ...]:
+    """REFINE and CORRECT: which one is meant is said by a name, or the grounder must say it with the dialogue."""
+    expression = act.parts[0][1]
+    before = focus[0].meaning
+    names = [candidate.words for candidate in focus[0].candidates]
+    chosen = chosen_name(expression, names, known=before.root or before.target.expression)
+    instruction_id = conversation.begin(_meanings(targets))
+    history, ids = conversation.history, [record.target.id for record in focus]
+    said = Provenance("user", "corrected" if act.verb is Verb.CORRECT else "refined", now_ns, instruction_id)
+    if chosen is not None:
+        kept = focus[0].candidates[chosen].object_id
+        unwanted = tuple(object_id for object_id in ids if object_id != kept)
+        for object_id in unwanted:
+            targets.remove(object_id)
+        meaning = _narrowed(targets[kept].meaning, expression, instruction_id)
+        targets.change((kept,), lambda record: replace(record, meaning=meaning, candidates=(), changed=said))
+        return unwanted
+    for object_id in ids:
+        meaning = replace(_narrowed(targets[object_id].meaning, expression, instruction_id), history=history)
+        targets.change((object_id,), lambda record, meaning=meaning: _to_be_corrected(record, meaning, said))  # type: ignore[misc]
+    return ()
+
+
+def _undo(targets: Targets, conversation: Conversation) -> tuple[str, ...]:
+    """Back to what was meant before; what was followed all along goes on, the rest is searched for anew."""
+    meanings = conversation.take_back()
+    if meanings is None:
+        raise BadInstruction("there is nothing to go back to")
+    present = {record.target.id: record.meaning for record in targets}
+    kept = {meaning.target.id for meaning in meanings if present.get(meaning.target.id) == meaning}
+    for object_id in set(present) - kept:
+        targets.remove(object_id)
+    for meaning in meanings:
+        if meaning.target.id not in kept:
+            targets.put_back(meaning)
+    return tuple(object_id for object_id in present if object_id not in kept)
+
+
+def _focus(targets: Targets) -> list[TargetRecord]:
+    """What "the left one" is about: what it is not clear of which one is meant, else the newest."""
+    records = list(targets)
+    if not records:
+        return []
+    first = next((record for record in records if record.candidates), records[-1])
+    return [record for record in records if record.meaning.key == first.meaning.key]
+
+
+def _narrowed(meaning: Meaning, expression: str, instruction_id: int) -> Meaning:
+    target = replace(meaning.target, expression=expression, generation=instruction_id)
+    return Meaning(target, instruction_id, meaning.history, meaning.root or meaning.target.expression)
+
+
+def _to_be_corrected(record: TargetRecord, meaning: Meaning, said: Provenance) -> TargetRecord:
+    again = RegroundReason.CORRECTED.value
+    searching = record.state is TrackState.SEARCHING
+    reason = record.reason if searching else f"{again} by the user, waiting for the grounder"
+    state = record.state if searching else TrackState.UNCERTAIN
+    return replace(
+        record, meaning=meaning, corrected=True, again=None, not_before_ns=0, changed=said, reason=reason, state=state
+    )
+
+
+def _is_about(text: str, record: TargetRecord) -> bool:
+    """Whether all that is said of a target to forget is said of this one too."""
+    known = {*words_of(record.target.expression), *words_of(record.meaning.root), *words_of(record.label)}
+    said = set(words_of(text)) - {"the", "a", "an"}
+    return text == record.target.id or (bool(said) and said <= known)
+
+
+def _meanings(targets: Targets) -> tuple[Meaning, ...]:
+    return tuple(record.meaning for record in targets)

@@ -1,0 +1,320 @@
+"""What is known about each target, and how one frame or one answer changes it: a frozen record and pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from referent.config import GroundingConfig
+from referent.grounding.confidence import ItemEvidence, combined_score
+from referent.grounding.policy import (
+    Doubt,
+    Evidence,
+    Standing,
+    Trust,
+    backoff_s,
+    doubt,
+    doubt_pause_s,
+    lookalike,
+    scene_cut,
+    state_of,
+    trust_after,
+)
+from referent.grounding.wording import is_lasting
+from referent.types import (
+    Candidate,
+    PromptOutcome,
+    Provenance,
+    RegroundReason,
+    Target,
+    TrackedMask,
+    TrackState,
+    Turn,
+)
+
+WAITING = "waiting for the grounder"
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a target stands for: its expression, and the dialogue without which that cannot be understood."""
+
+    target: Target
+    instruction_id: int  # targets of one instruction, role and expression are siblings: one question is about all
+    history: tuple[Turn, ...] = ()
+    root: str = ""  # the expression that a dialogue began with and that this one narrows; "" = it stands alone
+
+    @property
+    def key(self) -> tuple[int, str, str]:
+        """Equal for siblings."""
+        return self.instruction_id, self.target.role, self.target.expression
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """Something that happened to a track, after which only the grounder can say whether it is still the target."""
+
+    found: Doubt
+    since_ns: int
+
+
+@dataclass(frozen=True)
+class TargetRecord:
+    """One target and what has happened to it so far."""
+
+    meaning: Meaning
+    label: str
+    state: TrackState = TrackState.SEARCHING
+    reason: str = WAITING
+    absent_frames: int = 0
+    trust: Trust = field(default_factory=Trust)
+    suspicion: Suspicion | None = None
+    corrected: bool = False  # the user said what else is meant; the grounder has not answered yet
+    again: RegroundReason | None = None  # the last answer was unsure and is to be asked for once more
+    conflict_ns: int | None = None  # since when the answers for it lie on another target's track
+    denials: int = 0  # answers in a row that nothing matches, though it was seen
+    fruitless: int = 0  # answers in a row that did not find it
+    doubts: int = 0  # doubts in a row that the grounder dispelled
+    observed_ns: int | None = None  # the frame it was brought up to; None = it has changed since
+    asked_ns: int = 0
+    frames_since_asked: int = 0
+    not_before_ns: int = 0  # end of the back-off
+    trusted_until_ns: int = 0  # the grounder just agreed: signs of doubt are not counted
+    grounded_stamp_ns: int | None = None
+    verified_stamp_ns: int | None = None
+    grounding_score: float | None = None
+    candidates: tuple[Candidate, ...] = ()
+    created: Provenance | None = None
+    changed: Provenance | None = None
+
+    @property
+    def target(self) -> Target:
+        """Who it is."""
+        return self.meaning.target
+
+    @property
+    def sound(self) -> bool:
+        """Whether it is seen and nothing speaks against its being the target."""
+        seen = self.state is TrackState.TRACKING and self.trust.believed
+        return seen and self.suspicion is None and not self.corrected and self.conflict_ns is None
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a target was found, until the tracker has taken it over."""
+
+    label: str
+    stamp_ns: int
+    provenance: Provenance
+    evidence: ItemEvidence = field(default_factory=ItemEvidence)
+
+
+def standing_of(record: TargetRecord) -> Standing:
+    """What the policy looks at."""
+    vouched = (record.asked_ns, record.grounded_stamp_ns or 0, record.verified_stamp_ns or 0)
+    return Standing(
+        object_id=record.target.id,
+        state=record.state,
+        corrected=record.corrected,
+        again=record.again,
+        suspicion=None if record.suspicion is None else record.suspicion.found.reason,
+        waits_for_user=bool(record.candidates),
+        denied=record.denials > 0,
+        vouched_ns=max(vouched),
+        asked_ns=record.asked_ns,
+        frames_since_asked=record.frames_since_asked,
+        not_before_ns=record.not_before_ns,
+    )
+
+
+def observed(record: TargetRecord, mask: TrackedMask | None, config: GroundingConfig, *, now_ns: int) -> TargetRecord:
+    """The record one frame later."""
+    if record.observed_ns == now_ns:
+        return record
+    record = replace(record, observed_ns=now_ns, frames_since_asked=record.frames_since_asked + 1)
+    if record.grounded_stamp_ns is None or record.state is TrackState.SEARCHING:
+        return record
+    seen = mask is not None and bool(mask.mask.any())
+    evidence = Evidence(
+        score=mask.score if mask is not None else 0.0,
+        absent_frames=0 if seen else record.absent_frames + 1,
+        predicted_iou=mask.predicted_iou if mask is not None else 0.0,
+        health=mask.health if mask is not None else None,
+    )
+    found = doubt(evidence, config) if seen and now_ns >= record.trusted_until_ns else None
+    trust = trust_after(record.trust, evidence, found, config) if seen else record.trust
+    suspicion = _event(record, evidence, config, now_ns=now_ns) or record.suspicion
+    if suspicion is None and seen and now_ns >= record.trusted_until_ns:
+        sign = lookalike(evidence, config) if trust.believed else found
+        suspicion = None if sign is None else Suspicion(sign, now_ns)
+    believed = trust.believed and record.denials < config.denials and not record.corrected and not record.candidates
+    state = state_of(evidence, replace(trust, believed=believed), config)
+    updated = replace(record, state=state, absent_frames=evidence.absent_frames, trust=trust, suspicion=suspicion)
+    return replace(updated, reason=_why(updated, found))
+
+
+def asked(record: TargetRecord, stamp_ns: int) -> TargetRecord:
+    """The record once a question about it was put."""
+    return replace(record, asked_ns=stamp_ns, frames_since_asked=0)
+
+
+def verified(record: TargetRecord, config: GroundingConfig, *, stamp_ns: int, now_ns: int) -> TargetRecord:
+    """The grounder agreed with the track at `stamp_ns`: that dispels what was suspected by then, no more."""
+    clean = replace(
+        record,
+        verified_stamp_ns=max(stamp_ns, record.verified_stamp_ns or 0),
+        corrected=False,
+        again=None,
+        conflict_ns=None,
+        denials=0,
+        fruitless=0,
+    )
+    if record.absent_frames == 0:
+        clean = replace(clean, observed_ns=None)
+    in_doubt = record.suspicion is not None or not record.trust.believed
+    if record.suspicion is not None and record.suspicion.since_ns > stamp_ns:
+        return clean
+    doubts = record.doubts + 1 if in_doubt else max(record.doubts - 1, 0)
+    calm_ns = now_ns + _ns(doubt_pause_s(doubts, config))
+    return replace(clean, suspicion=None, trust=Trust(), doubts=doubts, not_before_ns=calm_ns, trusted_until_ns=calm_ns)
+
+
+def denied(record: TargetRecord, config: GroundingConfig, *, now_ns: int, words: str) -> TargetRecord:
+    """The grounder says that nothing matches, though the target was seen."""
+    doubts = record.doubts + 1
+    return replace(
+        record,
+        denials=record.denials + 1,
+        doubts=doubts,
+        again=None,
+        not_before_ns=now_ns + _ns(doubt_pause_s(doubts, config)),
+        reason=words,
+    )
+
+
+def fruitless(record: TargetRecord, config: GroundingConfig, *, now_ns: int, words: str) -> TargetRecord:
+    """An answer did not help: it is asked again after a pause, a longer one while the target is seen."""
+    count = record.fruitless + 1
+    pause_s = backoff_s(count, config) if unseen(record) else doubt_pause_s(count, config)
+    reason = words if unseen(record) or record.corrected else record.reason
+    return replace(record, fruitless=count, again=None, not_before_ns=now_ns + _ns(pause_s), reason=reason)
+
+
+def unsure(record: TargetRecord, reason: RegroundReason, words: str) -> TargetRecord:
+    """An answer was not believed alone: the next frame is asked about too."""
+    return replace(record, again=reason, reason=words if unseen(record) else record.reason)
+
+
+def conflicting(record: TargetRecord, other: str, now_ns: int) -> TargetRecord:
+    """The answer for it lies on another target's track, which is asked about first."""
+    since = record.conflict_ns if record.conflict_ns is not None else now_ns
+    return replace(record, conflict_ns=since, reason=f"what matches is followed as {other} already")
+
+
+def contested(record: TargetRecord, by: str, now_ns: int) -> TargetRecord:
+    """The answer for another target lies on its track."""
+    words = f"what it follows may be {by}"
+    if record.suspicion is not None and record.suspicion.found.reason is RegroundReason.AMBIGUOUS:
+        return record
+    return replace(record, suspicion=Suspicion(Doubt(RegroundReason.AMBIGUOUS, words), now_ns), not_before_ns=0)
+
+
+def given_up(record: TargetRecord, words: str) -> TargetRecord:
+    """What was followed is not the target: it is searched for again, under its id."""
+    return replace(
+        record, state=TrackState.SEARCHING, trust=Trust(), suspicion=None, denials=0, doubts=0, absent_frames=0,
+        reason=words,
+    )  # fmt: skip
+
+
+def grounded(record: TargetRecord, placed: Placement, outcome: PromptOutcome, config: GroundingConfig) -> TargetRecord:
+    """The tracker has taken over where the target was found."""
+    evidence = replace(placed.evidence, round_trip_iou=outcome.round_trip_iou)
+    score = combined_score(evidence)
+    misfit = outcome.round_trip_iou is not None and score is not None and score < config.act_score
+    words = f"its outline does not fill the box it was found in (IoU {outcome.round_trip_iou or 0.0:.2f})"
+    suspicion = Suspicion(Doubt(RegroundReason.UNCERTAIN, words), outcome.settled_stamp_ns) if misfit else None
+    doubts = record.doubts + 1 if misfit else 0
+    return replace(
+        record,
+        label=placed.label,
+        state=TrackState.TRACKING,
+        reason=placed.provenance.why,
+        absent_frames=0,
+        observed_ns=None,
+        trust=Trust(),
+        suspicion=suspicion or _later_cut(record, placed.stamp_ns),
+        corrected=False,
+        again=None,
+        conflict_ns=None,
+        denials=0,
+        fruitless=0,
+        doubts=doubts,
+        not_before_ns=outcome.settled_stamp_ns + _ns(doubt_pause_s(doubts, config)),
+        grounded_stamp_ns=placed.stamp_ns,
+        verified_stamp_ns=placed.stamp_ns,
+        grounding_score=score,
+        created=record.created or placed.provenance,
+        changed=placed.provenance,
+    )
+
+
+def unseen(record: TargetRecord) -> bool:
+    """Whether there is nothing of it to look at."""
+    return record.state in (TrackState.SEARCHING, TrackState.LOST, TrackState.OCCLUDED)
+
+
+def asked_as(record: TargetRecord, reason: RegroundReason) -> tuple[str, tuple[Turn, ...]]:
+    """The expression and dialogue to ask with.
+
+    "The left one" said long ago says nothing about where to look now: a target of such words that is lost is looked
+    for by what the dialogue began with.
+    """
+    meaning = record.meaning
+    if meaning.root and reason is not RegroundReason.CORRECTED and not is_lasting(meaning.target.expression):
+        return meaning.root, ()
+    return meaning.target.expression, meaning.history
+
+
+def siblings_of(record: TargetRecord, records: Mapping[str, TargetRecord]) -> tuple[str, ...]:
+    """The other targets that one question means along with this one."""
+    key = record.meaning.key
+    return tuple(i for i, other in records.items() if other.meaning.key == key and i != record.target.id)
+
+
+def same_question(records: Sequence[TargetRecord], first: TargetRecord) -> list[TargetRecord]:
+    """Those of `records` that the same question is about."""
+    return [record for record in records if record.meaning.key == first.meaning.key]
+
+
+def _event(record: TargetRecord, evidence: Evidence, config: GroundingConfig, *, now_ns: int) -> Suspicion | None:
+    """What happened in this frame and makes everything said before it uncertain."""
+    happened = scene_cut(evidence, config)
+    if happened is None and evidence.absent_frames == 0 and record.state is TrackState.LOST:
+        words = f"seen again after {record.absent_frames} frames, not verified yet"
+        happened = Doubt(RegroundReason.UNCERTAIN, words)
+    return None if happened is None else Suspicion(happened, now_ns)
+
+
+def _why(record: TargetRecord, found: Doubt | None) -> str:
+    """For people: the reason of the state."""
+    if record.absent_frames:
+        return f"not seen for {record.absent_frames} frames"
+    if record.state is TrackState.TRACKING:
+        return ""
+    if record.corrected or record.candidates or record.denials:
+        return record.reason
+    if found is not None:
+        return found.words
+    return record.reason if record.suspicion is None else record.suspicion.found.words
+
+
+def _later_cut(record: TargetRecord, stamp_ns: int) -> Suspicion | None:
+    """A change of the whole picture after the frame asked about holds for the new track too."""
+    past = record.suspicion
+    is_cut = past is not None and past.found.reason is RegroundReason.SCENE_CUT
+    return past if past is not None and is_cut and past.since_ns > stamp_ns else None
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * 1e9)
