@@ -171,7 +171,12 @@ class GroundingConfig:
         high=1,
     )
     scene_cut: float = setting(0.35, "change of the whole picture that asks for a new look [SeC]", low=0, high=1)
-    stale_after_s: float = setting(10.0, "a target not verified for so long is asked about", unit="s", low=0.1)
+    stale_after_s: float = setting(
+        10.0,
+        "a target not verified for so long is asked about; the less sure, the sooner, down to a quarter",
+        unit="s",
+        low=0.1,
+    )
     routine_questions_per_minute: int = setting(6, "questions without an event, all kinds counted", low=0, high=600)
     doubt_questions_per_minute: int = setting(12, "questions out of doubt, all kinds counted", low=0, high=600)
     questions_per_minute: int = setting(60, "questions of any kind", low=1, high=6000)
@@ -194,8 +199,8 @@ class GroundingConfig:
     act_score: float = setting(
         0.5, "an answer less sure than this is asked once more on a newer frame; none given = sure", low=0, high=1
     )
-    overrule_score: float = setting(
-        0.8, "so sure an answer must be to move, at once, a track that nothing else speaks against", low=0, high=1
+    belief_cap: float = setting(
+        0.98, "however often the grounder agrees, a track is never surer than this", low=0.5, high=0.9999
     )
     candidate_score_gap: float = setting(
         0.3, "regions less sure than the best by more than this are no rivals of it", low=0, high=1

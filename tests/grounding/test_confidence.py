@@ -11,12 +11,14 @@ from referent.grounding.confidence import (
     ItemEvidence,
     Weights,
     action_on,
+    belief_after,
     combined_score,
+    evidence_of,
     expected_calibration_error,
     fit_weights,
 )
 
-CONFIG = GroundingConfig(act_score=0.5, overrule_score=0.8)
+CONFIG = GroundingConfig(act_score=0.5, belief_cap=0.98)
 
 
 def test_without_other_evidence_the_score_is_the_grounders_own() -> None:
@@ -45,24 +47,36 @@ def test_certainty_stays_finite(score: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("score", "sound", "second_look", "action"),
+    ("score", "belief", "second_look", "action"),
     [
-        (0.9, False, False, Action.ACT),
-        (None, False, False, Action.ACT),
-        (0.4, False, False, Action.ASK_AGAIN),
-        (0.4, False, True, Action.ACT),
-        (0.9, True, False, Action.ACT),
-        (0.7, True, False, Action.ASK_AGAIN),
-        (None, True, False, Action.ASK_AGAIN),
-        (0.7, True, True, Action.ACT),
-        (None, True, True, Action.ACT),
-        (0.4, True, True, Action.KEEP),
+        (0.9, None, False, Action.ACT),
+        (None, None, False, Action.ACT),
+        (0.4, None, False, Action.ASK_AGAIN),
+        (0.4, None, True, Action.ACT),
+        (0.9, 2.0, False, Action.ACT),
+        (0.9, 2.5, False, Action.ASK_AGAIN),
+        (0.9, 2.5, True, Action.KEEP),
+        (None, 1.0, False, Action.ACT),
+        (None, 1.5, False, Action.ASK_AGAIN),
+        (0.6, 0.0, False, Action.ACT),
+        (0.4, -3.0, False, Action.ASK_AGAIN),
+        (0.4, -3.0, True, Action.KEEP),
     ],
 )
-def test_what_is_done_depends_on_the_score_and_on_what_it_contradicts(
-    score: float | None, sound: bool, second_look: bool, action: Action
+def test_of_an_answer_and_a_track_the_surer_wins_and_where_nothing_is_seen_any_second_answer(
+    score: float | None, belief: float | None, second_look: bool, action: Action
 ) -> None:
-    assert action_on(score, CONFIG, sound=sound, second_look=second_look) is action
+    assert action_on(score, CONFIG, belief=belief, second_look=second_look) is action
+
+
+def test_belief_grows_with_agreement_up_to_a_cap_and_shrinks_with_contradiction() -> None:
+    belief = 0.0
+    grown = [belief := belief_after(belief, evidence_of(0.9), CONFIG) for _ in range(4)]
+    assert grown == pytest.approx([np.log(9), np.log(49), np.log(49), np.log(49)])
+    assert belief_after(belief, -evidence_of(0.9), CONFIG) == pytest.approx(np.log(49 / 9))
+    assert belief_after(-3.0, -3.0, CONFIG) == pytest.approx(-np.log(49))
+    assert evidence_of(0.3) == 0.0, "an unsure answer changes nothing"
+    assert evidence_of(None) == pytest.approx(np.log(4))
 
 
 def test_fitted_weights_make_an_overconfident_grounder_honest() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from referent.grounding.policy import (
     most_urgent,
     need_of,
     scene_cut,
+    stale_after_s,
     state_of,
     trust_after,
 )
@@ -134,11 +136,16 @@ def test_the_reason_to_ask_about_a_target(standing: Standing, reason: RegroundRe
 
 
 def test_a_target_long_not_verified_is_stale() -> None:
-    standing = a_standing(vouched_ns=5 * SECOND_NS)
+    standing = a_standing(vouched_ns=5 * SECOND_NS, belief=4.0)
     assert need_of(standing, CONFIG, now_ns=15 * SECOND_NS - 1) is None
     need = need_of(standing, CONFIG, now_ns=15 * SECOND_NS)
     assert need is not None
     assert need.reason is RegroundReason.STALE
+
+
+def test_what_is_believed_in_less_is_stale_sooner() -> None:
+    waits = [stale_after_s(belief, CONFIG) for belief in (-1.0, 0.0, 2.0, 3.9, 9.0)]
+    assert waits == pytest.approx([2.5, 2.5, 10 * 2.0 / math.log(49), 10.0, 10.0], abs=0.03)
 
 
 def test_during_the_pause_only_an_unsure_answer_is_asked_for_again() -> None:
@@ -173,7 +180,7 @@ def test_the_most_urgent_reason_comes_first_and_among_equals_what_was_asked_long
 )
 def test_each_policy_asks_in_its_own_way_about_what_is_found(policy: str, asked: Sequence[bool]) -> None:
     config = replace(CONFIG, reground_policy=policy, reground_interval_frames=20, stale_after_s=2.0)
-    calm = a_standing(frames_since_asked=19)
+    calm = a_standing(frames_since_asked=19, belief=4.0)
     later = replace(calm, frames_since_asked=20)
     needs = [need_of(calm, config, now_ns=SECOND_NS), need_of(later, config, now_ns=2 * SECOND_NS)]
     assert [need is not None for need in needs] == asked

@@ -128,14 +128,22 @@ def test_the_same_object_with_a_bad_outline_is_refined_and_not_begun_anew() -> N
     assert not asking.prompts[-1].overrules
 
 
-def test_a_track_that_nothing_speaks_against_is_moved_by_a_very_sure_answer_only() -> None:
-    sure = one_block(found(RIGHT, score=0.9), stale_after_s=0.3).frames(3, {"1": LEFT})
+def test_a_track_that_nothing_speaks_against_is_moved_at_once_by_a_surer_answer_only() -> None:
+    sure = one_block(found(RIGHT, score=0.9), stale_after_s=0.5).frames(3, {"1": LEFT})
     assert sure.outcomes == ["found", "corrected"]
-    less = one_block(found(RIGHT, score=0.7), found(RIGHT, score=0.7), stale_after_s=0.3).frames(2, {"1": LEFT})
+    less = one_block(found(RIGHT, score=0.7), found(RIGHT, score=0.7), stale_after_s=0.5).frames(1, {"1": LEFT})
     assert less.outcomes == ["found", "unsure"]
     less.frame({"1": LEFT})
     assert less.outcomes == ["found", "unsure", "corrected"], "the second answer in a row is believed"
     assert less.worker.asked[2].frame.stamp_ns > less.worker.asked[1].frame.stamp_ns
+
+
+def test_the_oftener_a_track_was_confirmed_the_more_it_takes_to_move_it() -> None:
+    wrong = [found(RIGHT, score=0.75)] * 6
+    fresh = one_block(*wrong, stale_after_s=0.4).frames(40, {"1": LEFT})
+    proven = one_block(*[found(LEFT, score=0.9)] * 2, *wrong, stale_after_s=0.4).frames(90, {"1": LEFT})
+    assert fresh.outcomes[:3] == ["found", "unsure", "corrected"]
+    assert proven.outcomes[:7] == ["found", "confirmed", "confirmed", "unsure", "discarded", "unsure", "corrected"]
 
 
 def test_an_unsure_second_answer_leaves_a_sound_track_alone() -> None:
@@ -335,7 +343,7 @@ def test_a_track_seen_again_after_a_loss_is_verified_before_it_is_called_so() ->
 
 
 def test_an_agreement_about_a_frame_before_a_loss_does_not_vouch_for_what_is_seen_after_it() -> None:
-    asking = Asking(found(LEFT), found(LEFT), found(LEFT), stale_after_s=0.2, lost_after_frames=1)
+    asking = Asking(found(LEFT), found(LEFT), found(LEFT), stale_after_s=0.4, lost_after_frames=1)
     asking.say("the red block")
     asking.frame()
     asking.frame({"1": LEFT})

@@ -118,3 +118,26 @@ def test_signs_tell_presence_and_a_score() -> None:
     assert not signs.present
     assert signs.score == pytest.approx(0.4)
     assert replace(signs, object_score=-1e6).score == pytest.approx(0.0)
+
+
+def test_a_hidden_object_wins_over_a_live_track_that_followed_something_else_to_begin_with() -> None:
+    hidden = a_shadow(a_track(LEFT, present=False))
+    sure = replace(hidden, prompt=replace(hidden.prompt, overrules=True))
+    assert verdict(a_track(RIGHT), hidden, CONFIG) is Outcome.REJECTED
+    assert verdict(a_track(RIGHT), sure, CONFIG) is Outcome.COMMITTED
+
+
+def test_the_round_trip_compares_the_prompted_box_with_that_of_the_mask_it_gave() -> None:
+    frame = FrameFeatures(NOW, 1, (40, 40), ())  # a low-resolution mask of 20 by 20 stands for it
+    nothing = ObjectMemory(BOUNDS, policy_of("official"))
+
+    def round_trip(*box: float) -> float | None:
+        prompt = Prompt("x", 1, box_xyxy=torch.tensor(box).numpy())
+        shadow = begin(Finder(), prompt, frame, live=None, nothing=nothing)  # type: ignore[arg-type]
+        return shadow.round_trip_iou
+
+    assert round_trip(0.0, 0.0, 20.0, 40.0) == pytest.approx(1.0)
+    assert round_trip(0.0, 0.0, 10.0, 40.0) == pytest.approx(0.5)
+    assert round_trip(30.0, 0.0, 40.0, 40.0) == pytest.approx(0.0)
+    points = Prompt("x", 1, points_xy=torch.tensor([[2.0, 2.0]]).numpy(), point_labels=torch.ones(1).int().numpy())
+    assert begin(Finder(), points, frame, live=None, nothing=nothing).round_trip_iou is None  # type: ignore[arg-type]

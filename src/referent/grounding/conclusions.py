@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from referent.config import GroundingConfig
 from referent.grounding.association import Association, Link, associate, item_box_xyxy, usable_items
-from referent.grounding.confidence import Action, ItemEvidence, action_on, combined_score
+from referent.grounding.confidence import Action, ItemEvidence, action_on, combined_score, evidence_of
 from referent.grounding.records import TargetRecord, siblings_of
 from referent.grounding.wording import is_lasting, rival_names, wants_one, which_one
 from referent.types import Grounding, GroundingItem, LiveTrack, RegroundReason
@@ -33,7 +33,8 @@ class Conclusion:
 
     outcome: str  # see GroundingEvent.outcome
     words: str = ""
-    verified: tuple[str, ...] = ()
+    verified: tuple[tuple[str, float], ...] = ()  # targets, and the log-odds that speak for them
+    against: tuple[tuple[str, float], ...] = ()  # targets that go on, and the log-odds that speak against them
     placed: tuple[Placed, ...] = ()
     rivals: bool = False  # what is placed, and what is not yet, are candidates for one meaning
     unsure: tuple[str, ...] = ()
@@ -102,7 +103,8 @@ def _nothing(answer: Grounding, scene: Scene, config: GroundingConfig) -> Conclu
     others = [i for i in scene.asked if i not in seen]
     said = f"nothing matches: {answer.nothing_reason}" if answer.nothing_reason else "nothing matches"
     words = said if answer.nothing_score is None else f"{said} ({answer.nothing_score:.0%} sure)"
-    return Conclusion("nothing", words, denied=tuple(seen), fruitless=tuple(others))
+    against = tuple((object_id, evidence_of(answer.nothing_score)) for object_id in seen)
+    return Conclusion("nothing", words, denied=tuple(seen), fruitless=tuple(others), against=against)
 
 
 def _can_be_denied(record: TargetRecord) -> bool:
@@ -148,7 +150,10 @@ def _regular(
     """As many regions as can be meant: each target is confirmed, corrected, found again, or not helped."""
     agreed = tuple(link.object_id for link in found.agreed)
     elsewhere = [*found.elsewhere, *_granted(found.conflicts, scene)]
-    actions = [(link, _action(link, scene, config, verified=verified)) for link in elsewhere]
+    scores = {link.object_id: combined_score(_evidence(link.item, verified)) for link in elsewhere}
+    actions = [(link, _action(link, scores[link.object_id], scene, config)) for link in elsewhere]
+    kept = [link for link, action in actions if action is not Action.ACT]
+    against = [link.object_id for link in kept if _contradicts(link, scene, config)]
     unsure = [link for link, action in actions if action is Action.ASK_AGAIN]
     if config.verify and verified is None and len(unsure) == len(answer.items) == 1:
         return Conclusion("unsure", "asking about its cut-out", to_verify=unsure[0])
@@ -162,7 +167,8 @@ def _regular(
     return Conclusion(
         outcome=_outcome(agreed, placed, new, unsure, conflicts, scene),
         words=answer.raw,
-        verified=agreed,
+        verified=tuple((link.object_id, evidence_of(link.item.score)) for link in found.agreed),
+        against=tuple((object_id, evidence_of(scores[object_id])) for object_id in against),
         placed=(*placed, *new),
         unsure=tuple(link.object_id for link in unsure),
         fruitless=() if replaced else left,
@@ -172,16 +178,22 @@ def _regular(
     )
 
 
-def _action(link: Link, scene: Scene, config: GroundingConfig, *, verified: float | None) -> Action:
-    record = scene.records[link.object_id]
-    sound = record.sound and scene.seen(link.object_id)
-    same_object = link.iou >= config.refine_iou and scene.seen(link.object_id)
-    if sound and not same_object and not is_lasting(record.target.expression):
+def _action(link: Link, score: float | None, scene: Scene, config: GroundingConfig) -> Action:
+    record, contradicts = scene.records[link.object_id], _contradicts(link, scene, config)
+    elsewhere = scene.seen(link.object_id) and link.iou < config.refine_iou
+    if record.sound and elsewhere and not contradicts:
         return Action.KEEP  # what is left or nearest by now says nothing about what was then
     if config.reground_policy in ("interval", "every_answer"):
         return Action.ACT  # as others do
-    score = combined_score(_evidence(link.item, verified))
-    return action_on(score, config, sound=sound and not same_object, second_look=record.again is not None)
+    belief = record.belief if record.sound else min(record.belief, 0.0)
+    return action_on(score, config, belief=belief if contradicts else None, second_look=record.again is not None)
+
+
+def _contradicts(link: Link, scene: Scene, config: GroundingConfig) -> bool:
+    """Whether a region elsewhere says that the track is not the target, rather than where its border is."""
+    record = scene.records[link.object_id]
+    still_holds = is_lasting(record.target.expression) or not record.sound
+    return scene.seen(link.object_id) and link.iou < config.refine_iou and still_holds and not record.corrected
 
 
 def _placed(link: Link, scene: Scene, config: GroundingConfig, verified: float | None) -> Placed:

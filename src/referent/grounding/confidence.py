@@ -13,6 +13,7 @@ from referent.config import GroundingConfig
 from referent.types import Array
 
 BORDER = 1e-4  # probabilities stay this far from 0 and 1, so that their log-odds are finite
+UNSTATED = 0.8  # of a grounder that gives no probability
 ROUND_TRIP_MIDDLE = 0.5  # a box and the box of the mask it gave that agree less speak against the answer
 
 
@@ -57,19 +58,28 @@ def combined_score(evidence: ItemEvidence, weights: Weights = DEFAULT) -> float 
     return _sigmoid(float(_features(evidence) @ _vector(weights)))
 
 
-def action_on(score: float | None, config: GroundingConfig, *, sound: bool, second_look: bool) -> Action:
-    """What follows from a region `score` for a target; `sound`: it is seen elsewhere and nothing speaks against that.
+def evidence_of(score: float | None) -> float:
+    """The log-odds that an answer adds to, or takes from, the belief in a track; an unsure one changes nothing."""
+    return max(_log_odds(UNSTATED if score is None else score), 0.0)
 
-    Grounders that give no score are believed, but a sound track is moved by no single one of their answers.
+
+def belief_after(belief: float, evidence: float, config: GroundingConfig) -> float:
+    """The log-odds that a track is the target, once `evidence` for it (against it: negative) came in."""
+    cap = _log_odds(config.belief_cap)
+    return min(max(belief + evidence, -cap), cap)
+
+
+def action_on(score: float | None, config: GroundingConfig, *, belief: float | None, second_look: bool) -> Action:
+    """What follows from a region for a target that is seen elsewhere and believed in so far; None = it is not seen.
+
+    The surer of both wins. What does not win speaks against the track all the same, so that the next one may.
     """
     sure = score is None or score >= config.act_score
-    if sound and not second_look:
-        return Action.ACT if score is not None and score >= config.overrule_score else Action.ASK_AGAIN
-    if sure:
+    if sure and (belief is None or evidence_of(score) > belief):
         return Action.ACT
-    if second_look:
-        return Action.KEEP if sound else Action.ACT
-    return Action.ASK_AGAIN
+    if not second_look:
+        return Action.ASK_AGAIN
+    return Action.ACT if belief is None else Action.KEEP
 
 
 def fit_weights(evidence: Sequence[ItemEvidence], right: Sequence[bool], *, ridge: float = 1e-2) -> Weights:

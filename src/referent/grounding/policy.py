@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -61,6 +62,7 @@ class Standing:
     suspicion: RegroundReason | None = None  # of something that happened since it was last verified
     waits_for_user: bool = False  # only a person can say which of several is meant
     denied: bool = False  # the grounder's last word was that nothing matches, though it is seen
+    belief: float = 0.0  # log-odds that the track is the target
     vouched_ns: int = 0  # newest frame at which the grounder was asked or agreed
     asked_ns: int = 0  # newest frame at which it was asked about
     frames_since_asked: int = 0
@@ -177,8 +179,14 @@ def doubt_pause_s(doubts: int, config: GroundingConfig) -> float:
     return _doubling(doubts, config.doubt_pause_first_s, config.doubt_pause_max_s)
 
 
+def stale_after_s(belief: float, config: GroundingConfig) -> float:
+    """How long a track that is believed in so far (log-odds) goes without being verified."""
+    share = belief / math.log(config.belief_cap / (1 - config.belief_cap)) if config.belief_cap > 0.5 else 1.0
+    return config.stale_after_s * min(max(share, 0.25), 1.0)
+
+
 def _reason_by_evidence(standing: Standing, config: GroundingConfig, *, now_ns: int) -> RegroundReason | None:
-    stale = now_ns - standing.vouched_ns >= round(config.stale_after_s * 1e9)
+    stale = now_ns - standing.vouched_ns >= round(stale_after_s(standing.belief, config) * 1e9)
     uncertain = standing.denied or (standing.state is TrackState.UNCERTAIN and not standing.waits_for_user)
     reasons = [
         standing.again,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from referent.config import GroundingConfig
-from referent.grounding.confidence import ItemEvidence, combined_score
+from referent.grounding.confidence import ItemEvidence, belief_after, combined_score, evidence_of
 from referent.grounding.policy import (
     Doubt,
     Evidence,
@@ -68,6 +68,7 @@ class TargetRecord:
     reason: str = WAITING
     absent_frames: int = 0
     trust: Trust = field(default_factory=Trust)
+    belief: float = 0.0  # log-odds that what is followed is the target, by the grounder's answers
     suspicion: Suspicion | None = None
     corrected: bool = False  # the user said what else is meant; the grounder has not answered yet
     again: RegroundReason | None = None  # the last answer was unsure and is to be asked for once more
@@ -120,6 +121,7 @@ def standing_of(record: TargetRecord) -> Standing:
         suspicion=None if record.suspicion is None else record.suspicion.found.reason,
         waits_for_user=bool(record.candidates),
         denied=record.denials > 0,
+        belief=record.belief,
         vouched_ns=max(vouched),
         asked_ns=record.asked_ns,
         frames_since_asked=record.frames_since_asked,
@@ -143,13 +145,17 @@ def observed(record: TargetRecord, mask: TrackedMask | None, config: GroundingCo
     )
     found = doubt(evidence, config) if seen and now_ns >= record.trusted_until_ns else None
     trust = trust_after(record.trust, evidence, found, config) if seen else record.trust
-    suspicion = _event(record, evidence, config, now_ns=now_ns) or record.suspicion
+    event = _event(record, evidence, config, now_ns=now_ns)
+    belief = record.belief if event is None else min(record.belief, 0.0)
+    suspicion = event or record.suspicion
     if suspicion is None and seen and now_ns >= record.trusted_until_ns:
         sign = lookalike(evidence, config) if trust.believed else found
         suspicion = None if sign is None else Suspicion(sign, now_ns)
-    believed = trust.believed and record.denials < config.denials and not record.corrected and not record.candidates
+    believed = trust.believed and belief >= 0 and not record.corrected and not record.candidates
     state = state_of(evidence, replace(trust, believed=believed), config)
-    updated = replace(record, state=state, absent_frames=evidence.absent_frames, trust=trust, suspicion=suspicion)
+    updated = replace(
+        record, state=state, absent_frames=evidence.absent_frames, trust=trust, belief=belief, suspicion=suspicion
+    )
     return replace(updated, reason=_why(updated, found))
 
 
@@ -158,7 +164,9 @@ def asked(record: TargetRecord, stamp_ns: int) -> TargetRecord:
     return replace(record, asked_ns=stamp_ns, frames_since_asked=0)
 
 
-def verified(record: TargetRecord, config: GroundingConfig, *, stamp_ns: int, now_ns: int) -> TargetRecord:
+def verified(
+    record: TargetRecord, config: GroundingConfig, *, stamp_ns: int, now_ns: int, speaks_for: float
+) -> TargetRecord:
     """The grounder agreed with the track at `stamp_ns`: that dispels what was suspected by then, no more."""
     clean = replace(
         record,
@@ -176,7 +184,20 @@ def verified(record: TargetRecord, config: GroundingConfig, *, stamp_ns: int, no
         return clean
     doubts = record.doubts + 1 if in_doubt else max(record.doubts - 1, 0)
     calm_ns = now_ns + _ns(doubt_pause_s(doubts, config))
-    return replace(clean, suspicion=None, trust=Trust(), doubts=doubts, not_before_ns=calm_ns, trusted_until_ns=calm_ns)
+    return replace(
+        clean,
+        suspicion=None,
+        trust=Trust(),
+        belief=belief_after(max(record.belief, 0.0), speaks_for, config),
+        doubts=doubts,
+        not_before_ns=calm_ns,
+        trusted_until_ns=calm_ns,
+    )
+
+
+def contradicted(record: TargetRecord, config: GroundingConfig, *, by: float) -> TargetRecord:
+    """An answer speaks against the track, by so many log-odds, without ending it."""
+    return replace(record, belief=belief_after(record.belief, -by, config))
 
 
 def denied(record: TargetRecord, config: GroundingConfig, *, now_ns: int, words: str) -> TargetRecord:
@@ -243,6 +264,7 @@ def grounded(record: TargetRecord, placed: Placement, outcome: PromptOutcome, co
         absent_frames=0,
         observed_ns=None,
         trust=Trust(),
+        belief=belief_after(0.0, evidence_of(score), config),
         suspicion=suspicion or _later_cut(record, placed.stamp_ns),
         corrected=False,
         again=None,
@@ -302,7 +324,7 @@ def _why(record: TargetRecord, found: Doubt | None) -> str:
         return f"not seen for {record.absent_frames} frames"
     if record.state is TrackState.TRACKING:
         return ""
-    if record.corrected or record.candidates or record.denials:
+    if record.corrected or record.candidates or record.belief < 0:
         return record.reason
     if found is not None:
         return found.words

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -236,7 +237,11 @@ class GroundingSupervisor:
             self._hold(answer, concluded)
         if answer.items and reason in _REASONS_OF_WORDS and scene.asked:
             self._conversation.note(answer.request.expression, answer.raw)
-        change(concluded.verified, lambda r: records.verified(r, config, stamp_ns=stamp_ns, now_ns=now_ns))
+        for object_id, log_odds in concluded.verified:
+            agrees = partial(records.verified, config=config, stamp_ns=stamp_ns, now_ns=now_ns, speaks_for=log_odds)
+            change((object_id,), agrees)
+        for object_id, log_odds in concluded.against:
+            change((object_id,), partial(records.contradicted, config=config, by=log_odds))
         change(concluded.unsure, lambda r: records.unsure(r, reason, "the grounder is not sure yet"))
         change(concluded.fruitless, lambda r: records.fruitless(r, config, now_ns=now_ns, words=words))
         self._flag_conflicts(concluded, now_ns)
@@ -275,8 +280,8 @@ class GroundingSupervisor:
     def _flag_conflicts(self, concluded: Conclusion, now_ns: int) -> None:
         """What answers to one target lies on another's track: that one is asked about before anything is taken."""
         for object_id, other in concluded.conflicts:
-            self._targets.change((object_id,), lambda r, other=other: records.conflicting(r, other, now_ns))  # type: ignore[misc]
-            self._targets.change((other,), lambda r, by=object_id: records.contested(r, by, now_ns))  # type: ignore[misc]
+            self._targets.change((object_id,), partial(records.conflicting, other=other, now_ns=now_ns))
+            self._targets.change((other,), partial(records.contested, by=object_id, now_ns=now_ns))
 
     def _deny(self, concluded: Conclusion, now_ns: int) -> tuple[str, ...]:
         """Nothing matches what is seen: a track that something else speaks against too is given up after a while."""
