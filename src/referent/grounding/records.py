@@ -133,7 +133,8 @@ def observed(record: TargetRecord, mask: TrackedMask | None, config: GroundingCo
     """The record one frame later."""
     if record.observed_ns == now_ns:
         return record
-    record = replace(record, observed_ns=now_ns, frames_since_asked=record.frames_since_asked + 1)
+    since_asked = 0 if record.asked_ns == now_ns else record.frames_since_asked + 1
+    record = replace(record, observed_ns=now_ns, frames_since_asked=since_asked)
     if record.grounded_stamp_ns is None or record.state is TrackState.SEARCHING:
         return record
     seen = mask is not None and bool(mask.mask.any())
@@ -222,8 +223,9 @@ def fruitless(record: TargetRecord, config: GroundingConfig, *, now_ns: int, wor
 
 
 def unsure(record: TargetRecord, reason: RegroundReason, words: str) -> TargetRecord:
-    """An answer was not believed alone: the next frame is asked about too."""
-    return replace(record, again=reason, reason=words if unseen(record) else record.reason)
+    """An answer was not believed alone: the next frame is asked about too, which is no routine any more."""
+    again = RegroundReason.UNCERTAIN if reason is RegroundReason.STALE else reason
+    return replace(record, again=again, reason=words if unseen(record) else record.reason)
 
 
 def conflicting(record: TargetRecord, other: str, now_ns: int) -> TargetRecord:
