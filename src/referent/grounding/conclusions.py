@@ -29,7 +29,7 @@ class Placed:
 
 @dataclass(frozen=True, eq=False)
 class Conclusion:
-    """What follows from an answer. Ids are in one of the tuples each; `words` are for people."""
+    """What follows from an answer, by the ids of targets; `words` are for people."""
 
     outcome: str  # see GroundingEvent.outcome
     words: str = ""

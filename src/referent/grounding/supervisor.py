@@ -212,7 +212,10 @@ class GroundingSupervisor:
 
     def _verifying_request(self) -> GroundingRequest | None:
         held = self._on_hold
-        return None if held is None else cut_out_request(held.answer.request, held.box_xyxy)
+        if held is None or not self._still_asked(held.answer.request):
+            self._on_hold = None
+            return None
+        return cut_out_request(held.answer.request, held.box_xyxy)
 
     def _scene(self, request: GroundingRequest, masks: Sequence[TrackedMask]) -> Scene:
         settled = {record.target.id for record in self._targets.settled}
