@@ -182,6 +182,9 @@ class GroundingConfig:
     questions_per_minute: int = setting(60, "questions of any kind", low=1, high=6000)
     backoff_first_s: float = setting(0.5, "pause before asking again after nothing was found", unit="s", low=0.01)
     backoff_max_s: float = setting(4.0, "longest such pause", unit="s", low=0.01)
+    doubt_patience_s: float = setting(
+        0.7, "a track that looks doubtful is asked about once it looks sound again, or after so long", unit="s", low=0
+    )
     doubt_pause_first_s: float = setting(
         2.0, "pause before a confirmed track is doubted again; doubles", unit="s", low=0
     )

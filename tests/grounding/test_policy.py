@@ -121,6 +121,7 @@ def a_standing(state: TrackState = TrackState.TRACKING, **fields: object) -> Sta
         (a_standing(TrackState.OCCLUDED), None),
         (a_standing(TrackState.UNCERTAIN), RegroundReason.UNCERTAIN),
         (a_standing(TrackState.UNCERTAIN, waits_for_user=True), None),
+        (a_standing(TrackState.UNCERTAIN, suspicion=RegroundReason.UNCERTAIN, settling=True), None),
         (a_standing(suspicion=RegroundReason.SCENE_CUT), RegroundReason.SCENE_CUT),
         (a_standing(TrackState.LOST, suspicion=RegroundReason.AMBIGUOUS), RegroundReason.LOST),
         (a_standing(TrackState.UNCERTAIN, suspicion=RegroundReason.AMBIGUOUS), RegroundReason.AMBIGUOUS),

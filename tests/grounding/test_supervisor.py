@@ -378,6 +378,17 @@ def test_a_track_that_always_looks_doubtful_is_asked_about_ever_more_rarely() ->
     assert 5 <= len(last_minute) <= 7
 
 
+def test_what_is_just_being_hidden_is_asked_about_when_it_looks_well_again_not_while_it_does_not() -> None:
+    asking = one_block(found(LEFT), doubt_patience_s=1.0)
+    asking.frames(5, {"1": LEFT}, score=0.2)
+    assert asking["1"].state is TrackState.UNCERTAIN
+    assert asking.reasons == ["new"]
+    asking.frames(3, {"1": LEFT})
+    assert asking.reasons == ["new", "uncertain"]
+    lasting = one_block(found(LEFT), doubt_patience_s=1.0).frames(14, {"1": LEFT}, score=0.2)
+    assert lasting.reasons == ["new", "uncertain"], "patience has an end"
+
+
 # What goes wrong.
 
 

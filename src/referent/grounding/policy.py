@@ -60,6 +60,7 @@ class Standing:
     corrected: bool = False  # the user said what else is meant, and the grounder has not been asked yet
     again: RegroundReason | None = None  # the last answer was unsure: once more, at once
     suspicion: RegroundReason | None = None  # of something that happened since it was last verified
+    settling: bool = False  # it began to look doubtful just now, as what is being hidden does: a bad moment to ask
     waits_for_user: bool = False  # only a person can say which of several is meant
     denied: bool = False  # the grounder's last word was that nothing matches, though it is seen
     belief: float = 0.0  # log-odds that the track is the target
@@ -187,10 +188,11 @@ def stale_after_s(belief: float, config: GroundingConfig) -> float:
 
 def _reason_by_evidence(standing: Standing, config: GroundingConfig, *, now_ns: int) -> RegroundReason | None:
     stale = now_ns - standing.vouched_ns >= round(stale_after_s(standing.belief, config) * 1e9)
-    uncertain = standing.denied or (standing.state is TrackState.UNCERTAIN and not standing.waits_for_user)
+    waits = standing.waits_for_user or standing.settling
+    uncertain = standing.denied or (standing.state is TrackState.UNCERTAIN and not waits)
     reasons = [
         standing.again,
-        standing.suspicion,
+        None if standing.settling else standing.suspicion,
         RegroundReason.LOST if standing.state is TrackState.LOST else None,
         RegroundReason.UNCERTAIN if uncertain else None,
         RegroundReason.STALE if stale else None,

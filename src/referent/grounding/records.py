@@ -110,15 +110,19 @@ class Placement:
     evidence: ItemEvidence = field(default_factory=ItemEvidence)
 
 
-def standing_of(record: TargetRecord) -> Standing:
+def standing_of(record: TargetRecord, config: GroundingConfig, *, now_ns: int) -> Standing:
     """What the policy looks at."""
+    suspicion = record.suspicion
+    is_sign = suspicion is not None and suspicion.found.reason is RegroundReason.UNCERTAIN and not record.trust.believed
+    patience_ns = 0 if suspicion is None else suspicion.since_ns + _ns(config.doubt_patience_s)
     vouched = (record.asked_ns, record.grounded_stamp_ns or 0, record.verified_stamp_ns or 0)
     return Standing(
         object_id=record.target.id,
         state=record.state,
         corrected=record.corrected,
         again=record.again,
-        suspicion=None if record.suspicion is None else record.suspicion.found.reason,
+        suspicion=None if suspicion is None else suspicion.found.reason,
+        settling=is_sign and now_ns < patience_ns,
         waits_for_user=bool(record.candidates),
         denied=record.denials > 0,
         belief=record.belief,

@@ -199,7 +199,7 @@ class GroundingSupervisor:
     def _needed_request(self, frame: RgbdFrame, masks: Sequence[TrackedMask]) -> GroundingRequest | None:
         """The question that evidence and budget ask for, about all targets that share it."""
         settled = {record.target.id: record for record in self._targets.settled}
-        standings = [records.standing_of(record) for record in settled.values()]
+        standings = [records.standing_of(record, self._config, now_ns=frame.stamp_ns) for record in settled.values()]
         need = most_urgent(standings, self._config, now_ns=frame.stamp_ns)
         if need is None or not affordable(need.reason, self._asked_ns, self._config, now_ns=frame.stamp_ns):
             return None
