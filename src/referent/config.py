@@ -186,9 +186,8 @@ class GroundingConfig:
         0.7, "a track that looks doubtful is asked about once it looks sound again, or after so long", unit="s", low=0
     )
     doubt_pause_first_s: float = setting(
-        2.0, "pause before a confirmed track is doubted again; doubles", unit="s", low=0
+        2.0, "pause before a confirmed track is doubted again; doubles up to stale_after_s", unit="s", low=0
     )
-    doubt_pause_max_s: float = setting(10.0, "longest such pause [as stale_after_s]", unit="s", low=0)
     answer_deadline_s: float = setting(120.0, "frame time after which an answer is given up", unit="s", low=0.1)
     confirm_iou: float = setting(
         0.5,
@@ -213,7 +212,6 @@ class GroundingConfig:
     denials: int = setting(2, "such answers in a row that end a track something else speaks against too", low=1)
     verify: bool = setting(False, "ask about the cut-out of an unsure region before asking once more")
     history_turns: int = setting(4, "earlier turns of the dialogue that a question is given", low=0, high=100)
-    undo_steps: int = setting(16, "instructions that can be taken back", low=0, high=1000)
     replay_latency_s: float = setting(0.5, "simulated delay of the grounder in replay", unit="s", low=0, high=600)
 
 

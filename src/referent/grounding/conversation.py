@@ -7,13 +7,14 @@ from collections import deque
 from referent.grounding.records import Meaning
 from referent.types import Turn
 
+UNDO_STEPS = 16
 MAX_ANSWER_CHARS = 4000  # of one turn; a chatty grounder's words are cut
 
 
 class Conversation:
     """Bounded memory of a dialogue."""
 
-    def __init__(self, *, turns: int, undo_steps: int) -> None:
+    def __init__(self, *, turns: int, undo_steps: int = UNDO_STEPS) -> None:
         self._turns: deque[Turn] = deque(maxlen=turns)
         self._earlier: deque[tuple[tuple[Meaning, ...], tuple[Turn, ...]]] = deque(maxlen=undo_steps)
         self.instruction_id = 0  # of the newest instruction; they are counted from 1

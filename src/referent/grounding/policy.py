@@ -177,7 +177,7 @@ def backoff_s(unanswered: int, config: GroundingConfig) -> float:
 
 def doubt_pause_s(doubts: int, config: GroundingConfig) -> float:
     """How long a track whose doubts were dispelled `doubts` times is left alone: doubling, bounded."""
-    return _doubling(doubts, config.doubt_pause_first_s, config.doubt_pause_max_s)
+    return _doubling(doubts, config.doubt_pause_first_s, config.stale_after_s)
 
 
 def stale_after_s(belief: float, config: GroundingConfig) -> float:

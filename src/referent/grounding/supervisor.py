@@ -71,7 +71,7 @@ class GroundingSupervisor:
         self._config = config
         self._worker = worker
         self._targets = Targets(config, max_objects=max_objects)
-        self._conversation = Conversation(turns=config.history_turns, undo_steps=config.undo_steps)
+        self._conversation = Conversation(turns=config.history_turns)
         self._in_flight: GroundingRequest | None = None
         self._on_hold: _OnHold | None = None
         self._asked_ns: deque[int] = deque(maxlen=config.questions_per_minute)
