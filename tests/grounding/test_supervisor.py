@@ -333,10 +333,11 @@ def test_a_track_seen_again_after_a_loss_is_verified_before_it_is_called_so() ->
     asking = one_block(nothing(), found(LEFT), backoff_first_s=0.3)
     asking.frames(2, {"1": None})
     assert asking["1"].state is TrackState.LOST
+    asking.worker.delay_ns = stamp(2) - stamp(0)
     asking.frame({"1": LEFT})
     assert asking["1"].suspicion is not None
     assert asking["1"].verified_stamp_ns == stamp(0)
-    asking.frames(3, {"1": LEFT})
+    asking.frames(2, {"1": LEFT})
     assert asking.reasons == ["new", "lost", "uncertain"]
     assert asking["1"].verified_stamp_ns == asking.worker.asked[-1].frame.stamp_ns
     assert asking["1"].suspicion is None
@@ -376,6 +377,22 @@ def test_a_track_that_always_looks_doubtful_is_asked_about_ever_more_rarely() ->
     asked = [request.frame.stamp_ns for request in asking.worker.asked]
     last_minute = [ns for ns in asked if ns > stamp(600)]
     assert 5 <= len(last_minute) <= 7
+
+
+def test_a_loss_is_asked_about_at_once_even_in_the_pause_after_a_dispelled_doubt() -> None:
+    asking = one_block(*[found(LEFT)] * 3, nothing())
+    asking.frames(70, {"1": LEFT}, score=0.2)
+    assert asking["1"].not_before_ns > stamp(asking.number) + 10**9
+    asking.frames(2, {"1": None})
+    assert asking.reasons[-1] == "lost"
+
+
+def test_a_track_that_was_given_up_is_searched_for_soon() -> None:
+    asking = one_block(nothing(0.9), nothing(0.9), found(RIGHT)).frames(30, {"1": LEFT}, score=0.2)
+    assert asking.reasons == ["new", "uncertain", "uncertain", "new"]
+    gaps_s = np.diff([request.frame.stamp_ns for request in asking.worker.asked[1:]]) / 1e9
+    assert gaps_s.tolist() == pytest.approx([1.0, 0.5])
+    assert asking.outcomes[-1] == "found"
 
 
 def test_what_is_just_being_hidden_is_asked_about_when_it_looks_well_again_not_while_it_does_not() -> None:

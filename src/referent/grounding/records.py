@@ -158,6 +158,8 @@ def observed(record: TargetRecord, mask: TrackedMask | None, config: GroundingCo
         suspicion = None if sign is None else Suspicion(sign, now_ns)
     believed = trust.believed and belief >= 0 and not record.corrected and not record.candidates
     state = state_of(evidence, replace(trust, believed=believed), config)
+    if event is not None or (state is TrackState.LOST and record.state is not TrackState.LOST):
+        record = replace(record, not_before_ns=0, fruitless=0)  # what pauses were for is past
     updated = replace(
         record, state=state, absent_frames=evidence.absent_frames, trust=trust, belief=belief, suspicion=suspicion
     )
@@ -207,15 +209,11 @@ def contradicted(record: TargetRecord, config: GroundingConfig, *, by: float) ->
 
 def denied(record: TargetRecord, config: GroundingConfig, *, now_ns: int, words: str) -> TargetRecord:
     """The grounder says that nothing matches, though the target was seen."""
-    doubts = record.doubts + 1
-    return replace(
-        record,
-        denials=record.denials + 1,
-        doubts=doubts,
-        again=None,
-        not_before_ns=now_ns + _ns(doubt_pause_s(doubts, config)),
-        reason=words,
-    )
+    denials, doubts = record.denials + 1, record.doubts + 1
+    soon = record.suspicion is not None  # then the next such answer ends it
+    pause_s = backoff_s(denials + 1, config) if soon else doubt_pause_s(doubts, config)
+    not_before_ns = now_ns + _ns(pause_s)
+    return replace(record, denials=denials, doubts=doubts, again=None, not_before_ns=not_before_ns, reason=words)
 
 
 def fruitless(record: TargetRecord, config: GroundingConfig, *, now_ns: int, words: str) -> TargetRecord:
@@ -246,12 +244,10 @@ def contested(record: TargetRecord, by: str, now_ns: int) -> TargetRecord:
     return replace(record, suspicion=Suspicion(Doubt(RegroundReason.AMBIGUOUS, words), now_ns), not_before_ns=0)
 
 
-def given_up(record: TargetRecord, words: str) -> TargetRecord:
+def given_up(record: TargetRecord, config: GroundingConfig, *, now_ns: int, words: str) -> TargetRecord:
     """What was followed is not the target: it is searched for again, under its id."""
-    return replace(
-        record, state=TrackState.SEARCHING, trust=Trust(), suspicion=None, denials=0, doubts=0, absent_frames=0,
-        reason=words,
-    )  # fmt: skip
+    anew = replace(record, state=TrackState.SEARCHING, trust=Trust(), suspicion=None, denials=0, doubts=0)
+    return fruitless(replace(anew, absent_frames=0, fruitless=0), config, now_ns=now_ns, words=words)
 
 
 def grounded(record: TargetRecord, placed: Placement, outcome: PromptOutcome, config: GroundingConfig) -> TargetRecord:

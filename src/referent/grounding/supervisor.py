@@ -296,7 +296,8 @@ class GroundingSupervisor:
                 lambda r: records.denied(r, self._config, now_ns=now_ns, words=concluded.words),
             )
             if spoken_against and self._targets[object_id].denials >= self._config.denials:
-                self._targets.change((object_id,), lambda r: records.given_up(r, concluded.words))
+                ends = partial(records.given_up, config=self._config, now_ns=now_ns, words=concluded.words)
+                self._targets.change((object_id,), ends)
                 ended.append(object_id)
         return tuple(ended)
 
