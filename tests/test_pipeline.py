@@ -74,7 +74,7 @@ def test_an_instruction_becomes_a_mask_and_a_pose_in_the_same_frame_when_the_gro
     for number, result in enumerate(run.results):
         (found,) = result.objects
         assert found.state is TrackState.TRACKING
-        assert found.target.expression == "pick up the red block"
+        assert found.target.expression == "the red block"
         assert found.mask is not None
         assert found.mask.mask[12, 12 + number]
         assert found.mask.mask.sum() == 14 * 14

@@ -84,7 +84,8 @@ class Asking:
         now_ns = stamp(self.number)
 
         def masks() -> list[TrackedMask]:
-            followed = [r.target.id for r in self.supervisor.records if r.grounded_stamp_ns is not None]
+            tracked = [r for r in self.supervisor.records if r.state is not TrackState.SEARCHING]
+            followed = [r.target.id for r in tracked]
             boxes = {i: (where or {}).get(i, LEFT) for i in followed}
             return [unseen(i) if box is None else seen(i, box, **fields) for i, box in boxes.items()]  # type: ignore[arg-type]
 
