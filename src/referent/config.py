@@ -133,6 +133,8 @@ class GrounderConfig:
     )
     timeout_s: float = setting(20.0, "an answer later than this is a failure", unit="s", low=0.1, high=600)
     max_reply_bytes: int = setting(1_000_000, "largest reply taken from a server", unit="bytes", low=1000)
+    record: str = setting("", "file that every answer is written to, to be given again by the scripted backend")
+    script: str = setting("", "file of recorded answers that the scripted backend gives")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
@@ -14,10 +13,10 @@ from referent.config import Config
 from referent.errors import BadInstruction, BadMessage, FrameExpired, StalePrompt, TransformUnavailable
 from referent.frames.transforms import TransformBuffer
 from referent.geometry.estimate import estimate_pose
-from referent.grounding import backends
 from referent.grounding.records import TargetRecord
 from referent.grounding.supervisor import GroundingSupervisor
-from referent.grounding.workers import NoWorker, ProcessWorker, ReplayWorker, ThreadWorker
+from referent.grounding.worker_choice import live_worker_from, replay_worker_from
+from referent.grounding.workers import NoWorker
 from referent.tracking.sam2_tracker import Sam2Tracker
 from referent.types import (
     Array,
@@ -250,7 +249,7 @@ def no_worker(config: Config) -> Worker:
 def replay_worker(config: Config) -> Worker:
     """For replay: an answer comes `grounding.replay_latency_s` of frame time after its question."""
     latency_ns = round(config.grounding.replay_latency_s * 1e9)
-    return ReplayWorker(backends.create(config.grounder), latency_ns=latency_ns)
+    return replay_worker_from(config.grounder, latency_ns=latency_ns)
 
 
 def live_worker(config: Config) -> Worker:
@@ -258,11 +257,7 @@ def live_worker(config: Config) -> Worker:
 
     Raises ConfigError for an unknown backend.
     """
-    backends.check(config.grounder)  # here and now: the worker would tell only when first asked
-    make_grounder = partial(backends.create, config.grounder)
-    if config.grounder.backend in backends.SERVERS:
-        return ThreadWorker(make_grounder)
-    return ProcessWorker(make_grounder, timeout_s=config.grounder.timeout_s)
+    return live_worker_from(config.grounder)
 
 
 def build_pipeline(

@@ -12,7 +12,7 @@ from referent.config import GrounderConfig
 from referent.errors import ConfigError
 from referent.types import Grounder
 
-__all__ = ["BACKENDS", "ENTRY_POINT_GROUP", "SERVERS", "check", "create", "known_backends"]
+__all__ = ["BACKENDS", "ENTRY_POINT_GROUP", "SERVERS", "THREADED", "check", "create", "known_backends"]
 
 ENTRY_POINT_GROUP = "referent.grounders"
 # Nothing is imported before it is chosen.
@@ -20,10 +20,12 @@ BACKENDS: Mapping[str, str] = MappingProxyType(
     {
         "qwen3_vl": "referent.grounding.backends.qwen3_vl:Qwen3VLGrounder",
         "openai_server": "referent.grounding.backends.openai_server:OpenAIGrounder",
+        "scripted": "referent.grounding.backends.scripted:ScriptedGrounder",
     }
 )
-# These wait for a server: a thread is enough for them. All others compute, and get a process of their own.
+# These wait for a server or a file: a thread is enough for them. All others compute, and get a process of their own.
 SERVERS = frozenset({"openai_server"})
+THREADED = SERVERS | {"scripted"}
 
 
 def known_backends() -> dict[str, str]:
