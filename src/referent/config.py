@@ -131,6 +131,17 @@ class GrounderConfig:
     coordinate_space: str = setting(
         "rel1000", "how the model writes coordinates", choices=("rel1000", "norm1", "pct100", "px_model")
     )
+    coordinate_order: str = setting(
+        "xyxy",
+        "how a server's model orders a box; yxyx = y1, x1, y2, x2 (Gemini, PaliGemma), xywh = corner and size",
+        choices=("xyxy", "yxyx", "xywh"),
+    )
+    calibrate: str = setting(
+        "auto",
+        "show the grounder squares at known places when it starts, and refuse it when its boxes are elsewhere, or only "
+        "warn; auto = refuse for servers, warn for installed backends, off for ours",
+        choices=("auto", "off", "warn", "refuse"),
+    )
     timeout_s: float = setting(20.0, "an answer later than this is a failure", unit="s", low=0.1, high=600)
     max_reply_bytes: int = setting(1_000_000, "largest reply taken from a server", unit="bytes", low=1000)
     record: str = setting("", "file that every answer is written to, to be given again by the scripted backend")

@@ -20,6 +20,10 @@ class BadInstruction(ReferentError):
 class UnreadableReply(ReferentError):
     """A grounder answered, but no region and no "nothing matches" can be read from it."""
 
+    def __init__(self, message: str, *, raw: str = "") -> None:
+        super().__init__(message)
+        self.raw = raw  # the grounder's own words
+
 
 class GrounderUnavailable(ReferentError):
     """The grounder did not answer: unreachable, timed out, refused or crashed."""

@@ -7,7 +7,9 @@ import numpy as np
 from referent.errors import ConfigError
 from referent.types import Array
 
+Quad = tuple[float, float, float, float]
 SPACES = ("rel1000", "norm1", "pct100", "px_model")
+ORDERS = ("xyxy", "yxyx", "xywh")
 PAD_GREY = 114
 
 
@@ -27,6 +29,12 @@ def pixels_per_unit(
     if space not in units:
         raise ConfigError(f"coordinate space {space!r} is not one of {', '.join(SPACES)}")
     return width / units[space], height / units[space]
+
+
+def xyxy_from(numbers: Quad, order: str) -> Quad:
+    """Corners x1, y1, x2, y2 of a box written in `order`: yxyx = y1, x1, y2, x2; xywh = x1, y1, width, height."""
+    a, b, c, d = numbers
+    return {"xyxy": (a, b, c, d), "yxyx": (b, a, d, c), "xywh": (a, b, a + c, b + d)}[order]
 
 
 def padded_size(width: int, height: int, aspect: float) -> tuple[int, int]:

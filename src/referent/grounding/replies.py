@@ -1,7 +1,7 @@
 """From a language model's words to regions of the picture, or to "nothing matches", or to an UnreadableReply.
 
 Written for the answers in the wild: fences, thinking, tags of several model families, cut-off and sloppy JSON. "Nothing
-matches" is an answer and must be said; words that hold neither regions nor that are a fault, never an empty answer.
+matches" must be said; words that hold neither regions nor that are a fault, never an empty answer.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from referent.errors import UnreadableReply
 from referent.grounding.boxes import box_iou
+from referent.grounding.coordinates import xyxy_from
 from referent.grounding.lenient_json import Container, Entry, Value, containers
 from referent.types import GroundingItem
 
@@ -59,6 +60,7 @@ class Region:
     points: tuple[tuple[float, float], ...]
     start: int
     end: int
+    named: bool = False  # each number of `box` was named: no other order can be meant
 
 
 @dataclass(frozen=True)
@@ -97,22 +99,28 @@ def read_reply(text: str) -> Reply:
     if any(_says_nothing(part) for part in found) or (_has_no_numbers(found) and _NOTHING.search(payload)):
         return Reply((), "the grounder sees nothing that matches", tuple(notes))
     cut = " (it is cut off: allow more tokens)" if notes and notes[-1].endswith("cut off") else ""
-    raise UnreadableReply(f'no box, point or "nothing matches" in the reply {text[:_SHOWN]!r}{cut}')
+    raise UnreadableReply(f'no box, point or "nothing matches" in the reply {text[:_SHOWN]!r}{cut}', raw=text)
 
 
 def locate(
-    text: str, *, scale: tuple[float, float], size: tuple[int, int], max_items: int = 16, label: str = ""
+    text: str,
+    *,
+    scale: tuple[float, float],
+    size: tuple[int, int],
+    order: str = "xyxy",
+    max_items: int = 16,
+    label: str = "",
 ) -> Located:
     """The regions of a reply in pixels of a picture of `size` (width, height). Raises UnreadableReply.
 
-    scale: pixels per unit of the model's numbers (x, y). label: for regions that carry none.
+    scale: pixels per unit (x, y). order: of a box's numbers (`coordinates.ORDERS`). label: for regions without one.
     """
     reply = read_reply(text)
     if reply.nothing is not None:
         return Located((), (), reply.nothing, reply.notes)
     notes = list(reply.notes)
     kept: list[tuple[Region, GroundingItem]] = []
-    for region in reply.regions:
+    for region in (_in_order(region, order) for region in reply.regions):
         item = _item(region, scale, size, label, notes)
         if item is None or _repeats(item, [have for _, have in kept], notes):
             continue
@@ -125,7 +133,7 @@ def locate(
         return Located(tuple(item for _, item in kept), spans, None, tuple(notes))
     if all(not any(region.box or (1,)) for region in reply.regions):
         return Located((), (), "the grounder answers with an empty box", tuple(notes))
-    raise UnreadableReply(f"no region of the reply lies in the picture: {text[:_SHOWN]!r} ({'; '.join(notes)})")
+    raise UnreadableReply(f"no region lies in the picture: {text[:_SHOWN]!r} ({'; '.join(notes)})", raw=text)
 
 
 def score_of_span(tokens: Sequence[Token], start: int, end: int) -> float | None:
@@ -203,7 +211,7 @@ def _regions_of_object(part: Container, label: str) -> Iterator[Region]:
     label = next((value for key in LABEL_KEYS if isinstance(value := fields.get(key), str)), label)
     corners = _named_corners(fields)
     if corners is not None:
-        yield Region(label, corners, (), part.start, part.end)
+        yield Region(label, corners, (), part.start, part.end, named=True)
         return
     for keys in (BOX_KEYS, POINT_KEYS):
         values = [part for key in keys for part in _containers_of(fields.get(key))]
@@ -227,7 +235,7 @@ def _geometry(value: Container, label: str, *, boxes: bool) -> Iterator[Region]:
     """The value of a box or point key: numbers, lists of them, or an object of named corners."""
     corners = _named_corners(_fields(value))
     if corners is not None:
-        yield Region(label, corners, (), value.start, value.end)
+        yield Region(label, corners, (), value.start, value.end, named=True)
         return
     if value.opener == "{":
         return
@@ -296,6 +304,13 @@ def _has_no_numbers(found: Sequence[Container]) -> bool:
     values = [entry.value for part in found for entry in part.entries]
     inner = [value for value in values if isinstance(value, Container)]
     return not any(isinstance(value, float) for value in values) and (not inner or _has_no_numbers(inner))
+
+
+def _in_order(region: Region, order: str) -> Region:
+    """`region` with x before y and corners instead of extents."""
+    if region.box is not None:
+        return region if region.named else replace(region, box=xyxy_from(region.box, order))
+    return replace(region, points=tuple((y, x) for x, y in region.points)) if order == "yxyx" else region
 
 
 def _item(

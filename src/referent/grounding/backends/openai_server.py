@@ -57,7 +57,14 @@ class OpenAIGrounder:
         body = self._body(shown, messages_from_request(request))
         text, tokens = _choice(self._post(body, started + self._config.timeout_s))
         scale = pixels_per_unit(self._config.coordinate_space, size=(shown.shape[1], shown.shape[0]))
-        located = locate(text, scale=scale, size=size, max_items=self._config.max_items, label=request.expression)
+        located = locate(
+            text,
+            scale=scale,
+            size=size,
+            order=self._config.coordinate_order,
+            max_items=self._config.max_items,
+            label=request.expression,
+        )
         return Grounding(
             request=request,
             items=with_scores(located.items, _scores(located, text, tokens)),
