@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from referent.errors import FrameExpired, UnreadableReply
+from referent.errors import FrameExpired, GrounderUnavailable, UnreadableReply
 from referent.types import (
     Array,
     Grounding,
@@ -109,6 +112,44 @@ class SlowGrounder:
     def ground(self, request: GroundingRequest) -> Grounding:
         time.sleep(self._delay_s)
         return Grounding(request, (), nothing_reason="slow")
+
+    def close(self) -> None:
+        pass
+
+
+class PatientGrounder:
+    """Works on every answer until it is told to leave off, or for `limit_s`; says what it was shown."""
+
+    def __init__(self, *, limit_s: float = 0.0) -> None:
+        self._limit_s = limit_s
+        self._told = threading.Event()
+
+    def ground(self, request: GroundingRequest) -> Grounding:
+        self._told.clear()
+        if self._told.wait(self._limit_s):
+            raise GrounderUnavailable("told to leave off")
+        seen = hashlib.sha256(request.frame.rgb.tobytes()).hexdigest()
+        return Grounding(request, (), nothing_reason=f"{seen} {os.getpid()}", raw=request.expression)
+
+    def cancel(self) -> None:
+        self._told.set()
+
+    def close(self) -> None:
+        pass
+
+
+class FaultyGrounder:
+    """Dies, raises or answers nonsense, as the expression says; else answers at once."""
+
+    def ground(self, request: GroundingRequest) -> Grounding:
+        fault = request.expression
+        if fault == "die":
+            os._exit(7)
+        if fault == "raise":
+            raise ValueError("never thought of this")
+        if fault == "garbage":
+            raise UnreadableReply("no box in the reply '%$#@'")
+        return Grounding(request, (), nothing_reason="all is well")
 
     def close(self) -> None:
         pass

@@ -144,6 +144,11 @@ class GrounderConfig:
     )
     timeout_s: float = setting(20.0, "an answer later than this is a failure", unit="s", low=0.1, high=600)
     max_reply_bytes: int = setting(1_000_000, "largest reply taken from a server", unit="bytes", low=1000)
+    fallback: str = setting(
+        "",
+        "whom to ask next when the grounder fails or is late: BACKEND[:MODEL][@URL] or YAML files, in order, "
+        "separated by commas",
+    )
     record: str = setting("", "file that every answer is written to, to be given again by the scripted backend")
     script: str = setting("", "file of recorded answers that the scripted backend gives")
 
@@ -308,9 +313,11 @@ def override(config: Config, changes: Mapping[str, object]) -> Config:
     return replace(config, **sections)
 
 
-def load_config(path: Path | str | None = None, changes: Mapping[str, object] | None = None) -> Config:
-    """The defaults, changed by a YAML file of `group: {key: value}` and then by `changes`."""
-    config = Config()
+def load_config(
+    path: Path | str | None = None, changes: Mapping[str, object] | None = None, *, base: Config | None = None
+) -> Config:
+    """The defaults, or `base`, changed by a YAML file of `group: {key: value}` and then by `changes`."""
+    config = base or Config()
     if path is not None:
         config = override(config, _read_yaml(Path(path)))
     return override(config, changes or {})

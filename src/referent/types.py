@@ -330,6 +330,15 @@ class GroundingEvent:
     boxes_xyxy: tuple[tuple[float, float, float, float], ...] = ()
 
 
+@dataclass(frozen=True)
+class GrounderHealth:
+    """How whatever runs the grounder is doing, for people."""
+
+    state: str  # starting | ready | answering | restarting | refused
+    note: str = ""  # what it found when it started, or why it is not ready
+    restarts: int = 0  # since the start
+
+
 @dataclass(frozen=True, eq=False)
 class FrameResult:
     """The answer for one frame."""
@@ -342,6 +351,7 @@ class FrameResult:
     groundings: tuple[GroundingEvent, ...] = ()  # finished during this frame
     output_frame: str = ""  # where poses are to be given; "" = the camera's own frame
     output_from_camera: Array | None = None  # (4, 4) float64; None with an output_frame = not available at the stamp
+    grounder: GrounderHealth | None = None  # None in replay, where nothing runs beside the frames
 
 
 class Tracker(Protocol):

@@ -48,6 +48,10 @@ class Server:
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
 
+    def keep_connections(self) -> None:
+        """Answer several questions per connection, as real servers do."""
+        self._http.RequestHandlerClass.protocol_version = "HTTP/1.1"  # type: ignore[attr-defined]
+
     def stop(self) -> None:
         self._http.shutdown()
         self._http.server_close()
@@ -201,6 +205,32 @@ def test_a_silent_server_and_a_dripping_one_end_at_the_timeout(serve: Callable[.
         with pytest.raises(GrounderUnavailable, match=r"0\.3 s"):
             a_grounder(serve(behave), timeout_s=0.3).ground(a_request())
         assert time.perf_counter() - started < 0.9
+
+
+def test_a_cancelled_question_hangs_up_on_the_server_which_goes_on_to_be_used(serve: Callable[..., Server]) -> None:
+    hung_up = threading.Event()
+
+    def behave(handler: BaseHTTPRequestHandler) -> None:
+        if len(server.questions) == 2:  # the second question on a connection kept from the first
+            handler.connection.settimeout(20)
+            if handler.connection.recv(1) == b"":
+                hung_up.set()
+            return
+        says(ANSWER)(handler)
+
+    server = serve(behave)
+    server.keep_connections()
+    grounder = a_grounder(server, timeout_s=20.0)
+    grounder.ground(a_request())
+    grounder.cancel()  # between questions: nothing to leave off
+    threading.Timer(0.3, grounder.cancel).start()
+    started = time.perf_counter()
+    with pytest.raises(GrounderUnavailable):
+        grounder.ground(a_request())
+    assert time.perf_counter() - started < 5
+    assert hung_up.wait(5)
+    assert grounder.ground(a_request()).items
+    grounder.close()
 
 
 def test_too_long_an_answer_is_refused(serve: Callable[..., Server]) -> None:

@@ -1,4 +1,4 @@
-"""Workers: replay delays answers exactly, processes survive their grounder's death, nothing ever blocks."""
+"""Workers: replay delays answers exactly, threads and processes outlive their grounder's faults, nothing blocks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from functools import partial
 
 import numpy as np
 import pytest
-from doubles import ColorGrounder, SlowGrounder
+from doubles import ColorGrounder, FaultyGrounder, PatientGrounder, SlowGrounder
 from painted import painted
 
-from referent.errors import WeightsMissing
-from referent.grounding.workers import NoWorker, ProcessWorker, ReplayWorker, ThreadWorker
+from referent.errors import ConfigError, GrounderUnavailable, WeightsMissing
+from referent.grounding.process_worker import ProcessWorker
+from referent.grounding.workers import NoWorker, ReplayWorker, ThreadWorker
 from referent.types import (
     Grounder,
+    GrounderHealth,
     Grounding,
     GroundingFailure,
     GroundingRequest,
@@ -173,3 +175,135 @@ def test_a_grounder_that_cannot_start_says_why() -> None:
         assert failure.message == "model.safetensors is not there"
     finally:
         worker.close()
+
+
+def wait_until_free(worker: Worker, *, limit_s: float = 60.0) -> None:
+    end = time.monotonic() + limit_s
+    while worker.busy and time.monotonic() < end:
+        assert worker.poll(0) is None
+        time.sleep(0.01)
+    assert not worker.busy
+
+
+def test_a_hanging_thread_is_given_up_once_and_takes_no_question_until_it_is_back() -> None:
+    worker = ThreadWorker(partial(SlowGrounder, delay_s=1.6), timeout_s=0.2)
+    try:
+        worker.submit(a_request())
+        failure = wait_for(worker)
+        assert isinstance(failure, GroundingFailure)
+        assert failure.message == "no answer within 1.2 s"
+        assert worker.busy
+        wait_until_free(worker)
+        assert worker.health.state == "ready"
+    finally:
+        worker.close()
+
+
+def test_a_cancelled_question_reaches_the_thread_which_is_free_at_once() -> None:
+    worker = ThreadWorker(partial(PatientGrounder, limit_s=30.0))
+    try:
+        worker.submit(a_request())
+        time.sleep(0.2)
+        started = time.monotonic()
+        worker.cancel()
+        wait_until_free(worker)
+        assert time.monotonic() - started < 5
+    finally:
+        worker.close()
+
+
+def test_a_thread_outlives_whatever_its_grounder_raises() -> None:
+    worker = ThreadWorker(FaultyGrounder)
+    try:
+        for expression, told in (("raise", "ValueError: never thought of this"), ("garbage", "no box in the reply")):
+            worker.submit(a_request(expression))
+            failure = wait_for(worker)
+            assert isinstance(failure, GroundingFailure)
+            assert told in failure.message
+        worker.submit(a_request())
+        assert isinstance(wait_for(worker), Grounding)
+    finally:
+        worker.close()
+
+
+def test_a_grounder_that_cannot_be_made_on_a_thread_is_tried_again_with_every_question() -> None:
+    tries = []
+
+    def make() -> Grounder:
+        tries.append(1)
+        if len(tries) < 3:
+            raise WeightsMissing("model.safetensors is not there")
+        return SlowGrounder(delay_s=0.0)
+
+    worker = ThreadWorker(make)
+    try:
+        worker.submit(a_request())
+        failure = wait_for(worker)
+        assert isinstance(failure, GroundingFailure)
+        assert failure.message == "model.safetensors is not there"
+        worker.submit(a_request())
+        assert isinstance(wait_for(worker), Grounding)
+    finally:
+        worker.close()
+
+
+def test_a_thread_looks_at_its_new_grounder_before_anything_is_asked_and_tells_what_it_found() -> None:
+    worker = ThreadWorker(partial(SlowGrounder, delay_s=0.0), check=lambda grounder: "boxes are where they should be")
+    try:
+        end = time.monotonic() + 30
+        while worker.health.state != "ready" and time.monotonic() < end:
+            time.sleep(0.01)
+        assert worker.health == GrounderHealth("ready", "boxes are where they should be")
+    finally:
+        worker.close()
+
+
+def test_a_refused_grounder_answers_nothing_but_why() -> None:
+    looks = []
+
+    def refuse(grounder: Grounder) -> str:
+        looks.append(grounder)
+        raise ConfigError("boxes are written upside down")
+
+    worker = ThreadWorker(partial(SlowGrounder, delay_s=0.0), check=refuse)
+    try:
+        for _ in range(2):
+            worker.submit(a_request())
+            failure = wait_for(worker)
+            assert isinstance(failure, GroundingFailure)
+            assert failure.message == "boxes are written upside down"
+        assert worker.health == GrounderHealth("refused", "boxes are written upside down")
+        assert len(looks) == 1
+    finally:
+        worker.close()
+
+
+def test_a_grounder_that_cannot_be_reached_is_looked_at_again_a_few_times() -> None:
+    looks = []
+
+    def look(grounder: Grounder) -> str:
+        looks.append(grounder)
+        if len(looks) < 2:
+            raise GrounderUnavailable("connection refused")
+        return "all is well"
+
+    worker = ThreadWorker(partial(SlowGrounder, delay_s=0.0), check=look)
+    try:
+        worker.submit(a_request())
+        assert isinstance(wait_for(worker), Grounding)
+        assert worker.health.note == "all is well"
+        worker.submit(a_request())
+        wait_for(worker)
+        assert len(looks) == 2
+    finally:
+        worker.close()
+
+
+def test_closing_a_thread_that_waits_does_not_wait_with_it() -> None:
+    worker = ThreadWorker(partial(PatientGrounder, limit_s=60.0), check=lambda grounder: "")
+    worker.submit(a_request())
+    started = time.monotonic()
+    worker.close()
+    assert time.monotonic() - started < 1
+    worker._thread.join(timeout=10)
+    assert not worker._thread.is_alive()

@@ -10,14 +10,15 @@ import errno
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from referent.errors import BadMessage, ConfigError, GrounderUnavailable
-from referent.types import Array, Grounding, GroundingFailure, GroundingItem, GroundingRequest, Worker
+from referent.grounding.workers import health_of
+from referent.types import Array, GrounderHealth, Grounding, GroundingFailure, GroundingItem, GroundingRequest, Worker
 
 FORMAT = {"format": "referent grounder answers", "version": 1}
 Line = dict[str, Any]
@@ -118,6 +119,15 @@ class RecordingWorker:
     def busy(self) -> bool:
         """Whether the worker is."""
         return self.inner.busy
+
+    @property
+    def health(self) -> GrounderHealth | None:
+        """That of the worker, and why writing ended early."""
+        health = health_of(self.inner)
+        if not self.fault:
+            return health
+        health = health or GrounderHealth("ready")
+        return replace(health, note="; ".join(filter(None, (health.note, self.fault))))
 
     def submit(self, request: GroundingRequest) -> None:
         """Ask."""

@@ -1,25 +1,52 @@
-"""Where questions run: in replay with a simulated delay, on a thread (servers), in a process (models), nowhere."""
+"""Where questions run: in replay with a simulated delay, on a thread (servers), nowhere; see also `process_worker`."""
 
 from __future__ import annotations
 
-import multiprocessing
 import queue
-import signal
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
+from typing import Protocol, runtime_checkable
 
-from referent.errors import GrounderUnavailable, ReferentError
-from referent.types import Grounder, Grounding, GroundingFailure, GroundingRequest
+from referent.errors import ConfigError, GrounderUnavailable, ReferentError
+from referent.types import Grounder, GrounderHealth, Grounding, GroundingFailure, GroundingRequest, Worker
 
 Answer = Grounding | GroundingFailure
+Check = Callable[[Grounder], str]  # looks at a grounder that was just made; a note for people. ConfigError refuses it
 START_TIMEOUT_S = 120.0
-RESTART_PAUSE_S = 1.0
-MAX_RESTART_PAUSE_S = 30.0
-KILL_TIMEOUT_S = 1.0
+GRACE_S = 1.0  # a grounder that knows its own deadline says more about it: let it speak first
+MAX_CHECKS = 3  # tries to check a grounder that cannot be reached
+
+
+@runtime_checkable
+class Cancellable(Protocol):
+    """A grounder that can be told, from another thread, to leave off: the question it is at then fails soon."""
+
+    def cancel(self) -> None:
+        """Leave off. Does nothing between questions."""
+        ...
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A worker that can say how it is doing."""
+
+    @property
+    def health(self) -> GrounderHealth | None:
+        """Its health now; never blocks."""
+        ...
+
+
+def health_of(worker: Worker) -> GrounderHealth | None:
+    """How `worker` is doing; None for one that has nothing to say."""
+    return worker.health if isinstance(worker, Reporting) else None
+
+
+def leave_off(grounder: Grounder | None) -> None:
+    """Tell the grounder that nobody waits for the answer any more, if it can be told."""
+    if isinstance(grounder, Cancellable):
+        grounder.cancel()
 
 
 def answer_of(grounder: Grounder, request: GroundingRequest) -> Answer:
@@ -89,222 +116,139 @@ class ReplayWorker:
         self._grounder.close()
 
 
-class ThreadWorker:
-    """Runs a grounder that waits rather than computes (an HTTP server) on a thread of its own."""
+@dataclass(frozen=True)
+class Waiting:
+    """A question and whether anybody still waits for its answer."""
 
-    def __init__(self, make_grounder: Callable[[], Grounder]) -> None:
-        self._make_grounder = make_grounder
-        self._questions: queue.Queue[GroundingRequest | None] = queue.Queue(maxsize=1)
+    request: GroundingRequest
+    asked_s: float  # time.monotonic()
+    wanted: bool = True
+
+
+class ThreadWorker:
+    """Runs a grounder that waits rather than computes (an HTTP server) on a thread of its own.
+
+    The thread makes and checks its grounder at once. A question that is not answered in time is given up; until the
+    thread comes back from it, the worker is busy: there is never more than one thread.
+    """
+
+    def __init__(
+        self, make_grounder: Callable[[], Grounder], *, timeout_s: float = START_TIMEOUT_S, check: Check | None = None
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._waiting: Waiting | None = None
+        self._questions: queue.Queue[GroundingRequest | None] = queue.Queue(maxsize=2)  # one, and the end
         self._answers: queue.Queue[Answer] = queue.Queue(maxsize=1)
-        self._busy = False
-        self._cancelled = False
+        self._closing = threading.Event()
+        self._place = _Place(make_grounder, check)
         self._thread = threading.Thread(target=self._run, name="grounder", daemon=True)
         self._thread.start()
 
     @property
     def busy(self) -> bool:
         """True while a question, even a cancelled one, is being answered."""
-        return self._busy
+        return self._waiting is not None
+
+    @property
+    def health(self) -> GrounderHealth:
+        """Whether the grounder could be made, and what the check found."""
+        if self._place.refused:
+            return GrounderHealth("refused", self._place.note)
+        if not self._place.ready:
+            return GrounderHealth("starting", self._place.note)
+        return GrounderHealth("answering" if self.busy else "ready", self._place.note)
 
     def submit(self, request: GroundingRequest) -> None:
         """Ask."""
-        self._busy, self._cancelled = True, False
+        self._waiting = Waiting(request, time.monotonic())
         self._questions.put_nowait(request)
 
     def poll(self, now_ns: int) -> Answer | None:
-        """The answer if it is in, once; that of a cancelled question is thrown away."""
+        """The answer if it is in, or a failure once it is late, once; that of a cancelled question is thrown away."""
+        waiting = self._waiting
+        if waiting is None:
+            return None
         try:
             answer = self._answers.get_nowait()
         except queue.Empty:
-            return None
-        self._busy = False
-        return None if self._cancelled else answer
+            if not waiting.wanted:  # again: it may not have begun when it was told
+                leave_off(self._place.grounder)
+            return self._given_up(waiting)
+        self._waiting = None
+        return answer if waiting.wanted else None
 
     def cancel(self) -> None:
-        """Throw the answer away when it comes."""
-        self._cancelled = True
+        """Throw the answer away, and tell the grounder that it need not come."""
+        if self._waiting is not None:
+            self._waiting = replace(self._waiting, wanted=False)
+            leave_off(self._place.grounder)
 
     def close(self) -> None:
         """Let the thread end after the question it is at; it is a daemon and never holds up the program."""
-        self.cancel()
+        self._waiting = None
+        self._closing.set()
+        leave_off(self._place.grounder)
         self._questions.put(None)
 
+    def _given_up(self, waiting: Waiting) -> Answer | None:
+        limit_s = self._timeout_s + GRACE_S if self._place.ready else max(self._timeout_s, START_TIMEOUT_S)
+        if not waiting.wanted or time.monotonic() - waiting.asked_s < limit_s:
+            return None
+        self.cancel()
+        return GroundingFailure(waiting.request, f"no answer within {limit_s:g} s", latency_s=limit_s)
+
     def _run(self) -> None:
-        grounder: Grounder | None = None
-        while (request := self._questions.get()) is not None:
-            try:
-                grounder = grounder or self._make_grounder()
-                self._answers.put(answer_of(grounder, request))
-            except Exception as error:  # the border of this thread: whatever happens becomes an answer
-                self._answers.put(GroundingFailure(request, f"grounder failed: {type(error).__name__}: {error}"))
-        if grounder is not None:
-            grounder.close()
+        self._place.prepare()
+        while (request := self._questions.get()) is not None and not self._closing.is_set():
+            self._answers.put(self._place.answer(request))
+        if self._place.grounder is not None:
+            self._place.grounder.close()
 
 
-class ProcessWorker:
-    """Runs a local model in a process of its own, so that generating never slows the tracker.
+class _Place:
+    """A grounder on the thread it belongs to; the flags may be read from others."""
 
-    The process is started at once and loads the model while frames already flow. When it dies it is started again
-    with back-off, and the question it had is answered by a GroundingFailure. Pictures travel without depth, and only
-    to a process that waits for them: a pipe that nobody reads would hold up the frame.
-    """
-
-    def __init__(self, make_grounder: Callable[[], Grounder], *, timeout_s: float) -> None:
+    def __init__(self, make_grounder: Callable[[], Grounder], check: Check | None) -> None:
         self._make_grounder = make_grounder
-        self._timeout_s = timeout_s
-        self._question: _Question | None = None
-        self._failures = 0
-        self._not_before = 0.0
-        self._ready = False  # the process has loaded its model and waits for questions
-        self._link: _Link | None = _start(make_grounder)
+        self._check = check
+        self._checks_left = MAX_CHECKS if check is not None else 0
+        self.grounder: Grounder | None = None
+        self.ready = False  # it was tried to make and check it
+        self.refused = False
+        self.note = ""
 
-    @property
-    def busy(self) -> bool:
-        """True while a question is in flight or the process may not be restarted yet."""
-        return self._question is not None or time.monotonic() < self._not_before
-
-    def submit(self, request: GroundingRequest) -> None:
-        """Ask; starts the process again if it has died."""
-        self._question = _Question(request, time.monotonic())
-        self._link = self._link or _start(self._make_grounder)
-        if self._ready:
-            self._send(request)
-
-    def poll(self, now_ns: int) -> Answer | None:
-        """The answer if it is in, or the failure of a process that died or took too long."""
-        question = self._question
-        if question is None:
-            return None
-        answer = self._received(question) or self._given_up(question)
-        if answer is None:
-            return None
-        self._question = None
-        latency_s = time.monotonic() - question.asked
-        return None if question.cancelled else replace(answer, request=question.request, latency_s=latency_s)
-
-    def cancel(self) -> None:
-        """Throw the answer away when it comes."""
-        if self._question is not None:
-            self._question = replace(self._question, cancelled=True)
-
-    def close(self) -> None:
-        """End the process."""
-        self._question = None
-        if self._link is not None:
-            self._link.stop(grace_s=0.5)
-            self._link = None
-
-    def _send(self, request: GroundingRequest) -> None:
+    def prepare(self) -> None:
+        """Make the grounder and check it, as far as that was not done; faults become the note."""
         try:
-            if self._link is not None:
-                self._link.connection.send(replace(request, frame=replace(request.frame, depth_m=None)))
-        except OSError:
-            self._drop_process()
+            if self.grounder is None and not self.refused:
+                self.grounder = self._make_grounder()
+                self.note = ""
+            self._look_at(self.grounder)
+        except Exception as error:  # the border of this thread: whatever happens is told in answers and in health
+            self.note = str(error) if isinstance(error, ReferentError) else f"{type(error).__name__}: {error}"
+        self.ready = True
 
-    def _received(self, question: _Question) -> Answer | None:
-        if self._link is None:
-            return GroundingFailure(question.request, "the grounder process has died and is being started again")
+    def answer(self, request: GroundingRequest) -> Answer:
+        """The answer, whatever happens."""
+        self.prepare()
+        grounder = self.grounder
+        if grounder is None or self.refused:
+            return GroundingFailure(request, self.note)
         try:
-            if not self._link.connection.poll():
-                return None
-            message = self._link.connection.recv()
-        except (EOFError, OSError):
-            exit_code = self._drop_process()
-            return GroundingFailure(question.request, f"the grounder process ended with exit code {exit_code}")
-        if isinstance(message, _Ready):  # loading the model does not count against the answer
-            self._ready, self._question = True, replace(question, asked=time.monotonic())
-            self._send(question.request)
-            return None
-        if isinstance(message, _StartFailed):
-            self._drop_process()
-            return GroundingFailure(question.request, message.text)
-        self._failures = 0
-        answer: Answer = message
-        return answer
+            return answer_of(grounder, request)
+        except Exception as error:  # the border of this thread: whatever happens becomes an answer
+            return GroundingFailure(request, f"grounder failed: {type(error).__name__}: {error}")
 
-    def _given_up(self, question: _Question) -> Answer | None:
-        current = self._question or question  # its clock starts again when the model is loaded
-        limit_s = self._timeout_s if self._ready else max(self._timeout_s, START_TIMEOUT_S)
-        if time.monotonic() - current.asked < limit_s:
-            return None
-        self._drop_process()
-        return GroundingFailure(question.request, f"no answer within {limit_s:g} s")
-
-    def _drop_process(self) -> int | None:
-        """Stop the process; the next question starts another one after a pause that doubles."""
-        exit_code, self._ready = None, False
-        if self._link is not None:
-            exit_code = self._link.stop(grace_s=0.1)
-            self._link = None
-        pause_s = min(RESTART_PAUSE_S * 2.0**self._failures, MAX_RESTART_PAUSE_S)
-        self._failures += 1
-        self._not_before = time.monotonic() + pause_s
-        return exit_code
-
-
-@dataclass(frozen=True)
-class _Question:
-    request: GroundingRequest
-    asked: float  # time.monotonic() seconds
-    cancelled: bool = False
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """The process has loaded its model."""
-
-
-@dataclass(frozen=True)
-class _StartFailed:
-    text: str
-
-
-@dataclass(frozen=True)
-class _Link:
-    """A grounder process and our end of its pipe."""
-
-    process: BaseProcess
-    connection: Connection
-
-    def stop(self, *, grace_s: float) -> int | None:
-        """End the process, by force after `grace_s`; returns its exit code if it was known by then."""
-        self.connection.close()
-        self.process.join(timeout=grace_s)
-        exit_code = self.process.exitcode
-        if exit_code is None:
-            self.process.kill()
-            self.process.join(timeout=KILL_TIMEOUT_S)
-        return exit_code
-
-
-def _start(make_grounder: Callable[[], Grounder]) -> _Link:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(make_grounder, theirs), name="grounder", daemon=True)
-    process.start()
-    theirs.close()
-    return _Link(process, ours)
-
-
-def _serve(make_grounder: Callable[[], Grounder], connection: Connection) -> None:
-    """The grounder process: answers questions until the other end closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the owner's to handle: it closes the pipe
-    grounder: Grounder | None = None
-    try:
-        try:
-            grounder = make_grounder()
-        except ReferentError as error:
-            connection.send(_StartFailed(str(error)))
+    def _look_at(self, grounder: Grounder | None) -> None:
+        """Check it once; again before the next question when it could not be reached."""
+        if grounder is None or self._check is None or not self._checks_left:
             return
-        connection.send(_Ready())
-        while True:
-            request = connection.recv()
-            connection.send(_without_frame(answer_of(grounder, request)))
-    except (EOFError, OSError):  # the owner is gone
-        if grounder is not None:
-            grounder.close()
-
-
-def _without_frame(answer: Answer) -> Answer:
-    """The answer without its question: the asking side has it, and pictures need not travel back."""
-    return replace(answer, request=None)  # type: ignore[arg-type]
+        self._checks_left -= 1
+        try:
+            self.note = self._check(grounder)
+            self._checks_left = 0
+        except ConfigError:
+            self.refused, self._checks_left = True, 0
+            raise
+        except GrounderUnavailable as error:
+            self.note = f"not checked yet: {error}"

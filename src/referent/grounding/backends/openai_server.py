@@ -10,6 +10,7 @@ import base64
 import json
 import math
 import os
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -41,8 +42,10 @@ class OpenAIGrounder:
             )
         self._config = config
         self._key = key
+        self._line = _Line()
         self._client = httpx.Client(
             timeout=httpx.Timeout(config.timeout_s),
+            limits=httpx.Limits(max_connections=1),  # so that the newest connection is the one in use
             headers={"Authorization": f"Bearer {key}"} if key else {},
             follow_redirects=False,
             transport=transport,
@@ -74,6 +77,10 @@ class OpenAIGrounder:
             latency_s=time.perf_counter() - started,
         )
 
+    def cancel(self) -> None:
+        """Hang up, from another thread: the server learns that nobody waits, and the question fails."""
+        self._line.hang_up()
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
@@ -91,7 +98,7 @@ class OpenAIGrounder:
         """The body of the server's answer. Raises GrounderUnavailable."""
         address = self._address
         try:
-            with self._client.stream("POST", address, json=body) as reply:
+            with self._client.stream("POST", address, json=body, extensions={"trace": self._line.notice}) as reply:
                 content = self._read(reply, deadline_s)
         except httpx.TimeoutException as error:
             raise GrounderUnavailable(f"{address} did not answer within {self._config.timeout_s:g} s") from error
@@ -115,6 +122,27 @@ class OpenAIGrounder:
             if time.perf_counter() > deadline_s:
                 raise GrounderUnavailable(f"the server did not finish within {self._config.timeout_s:g} s")
         return bytes(content)
+
+
+class _Line:
+    """The connection to the server, so that another thread can hang up: waiting for an answer is one blocking call."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+
+    def notice(self, event: str, info: Mapping[str, Any]) -> None:
+        """What httpcore tells of its doings (its extension "trace"): keep the socket of a connection it has opened."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._socket = info["return_value"].get_extra_info("socket")
+
+    def hang_up(self) -> None:
+        """End the connection in both directions, which wakes whoever waits at it."""
+        if self._socket is None:
+            return
+        try:
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # below TLS, whose own farewell would wait
+        except OSError:  # it is closed already
+            self._socket = None
 
 
 def data_uri(rgb: Array) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,14 @@ class Qwen3VLGrounder:
         self._config = config
         self._device = _device(config.device)
         self._model, self._processor = load_model(entry.folder, self._device)
+        self._unwanted = threading.Event()
         size = getattr(self._model.config, "picture_size", None)
         self._picture_size: tuple[int, int] | None = None if size is None else (int(size[0]), int(size[1]))
 
     def ground(self, request: GroundingRequest) -> Grounding:
         """Where the request's expression is in its frame. Raises UnreadableReply or GrounderUnavailable."""
         started = time.perf_counter()
+        self._unwanted.clear()
         rgb = request.frame.rgb
         size = (rgb.shape[1], rgb.shape[0])
         shown, shown_size = picture_for_model(rgb, self._picture_size)
@@ -53,6 +56,10 @@ class Qwen3VLGrounder:
             latency_s=time.perf_counter() - started,
         )
 
+    def cancel(self) -> None:
+        """Leave off after the word at hand, from another thread: the question then fails."""
+        self._unwanted.set()
+
     def close(self) -> None:
         """Free the model."""
         self._model = None
@@ -62,9 +69,19 @@ class Qwen3VLGrounder:
             raise GrounderUnavailable("the grounder is closed")
         try:
             with _threads(self._config.threads):
-                return speak(self._model, self._processor, rgb, messages, max_new_tokens=self._config.max_new_tokens)
+                tokens = speak(
+                    self._model,
+                    self._processor,
+                    rgb,
+                    messages,
+                    max_new_tokens=self._config.max_new_tokens,
+                    unwanted=self._unwanted.is_set,
+                )
         except RuntimeError as error:  # torch reports memory and device faults so
             raise GrounderUnavailable(f"{self._config.model} failed on {self._device}: {error}") from error
+        if self._unwanted.is_set():
+            raise GrounderUnavailable("the question was cancelled")
+        return tokens
 
 
 def picture_for_model(rgb: Array, size: tuple[int, int] | None) -> tuple[Array, tuple[int, int]]:
@@ -103,8 +120,19 @@ def load_model(folder: Path, device: str) -> tuple[Any, Any]:
     return model.to(device).eval(), processor
 
 
-def speak(model: Any, processor: Any, rgb: Array, messages: Sequence[Message], *, max_new_tokens: int) -> list[Token]:
-    """The model's greedy answer about one picture (H, W, 3) uint8, token by token with probabilities."""
+def speak(
+    model: Any,
+    processor: Any,
+    rgb: Array,
+    messages: Sequence[Message],
+    *,
+    max_new_tokens: int,
+    unwanted: Callable[[], bool] = lambda: False,
+) -> list[Token]:
+    """The model's greedy answer about one picture (H, W, 3) uint8, token by token with probabilities.
+
+    It is cut short when `unwanted` says so between two tokens.
+    """
     import torch
     from PIL import Image
 
@@ -119,6 +147,7 @@ def speak(model: Any, processor: Any, rgb: Array, messages: Sequence[Message], *
             num_beams=1,
             return_dict_in_generate=True,
             output_logits=True,
+            stopping_criteria=[lambda ids, _: torch.full((len(ids),), unwanted(), device=ids.device)],
         )
     ids = output.sequences[0, inputs["input_ids"].shape[1] :].tolist()
     tokenizer = processor.tokenizer
