@@ -66,6 +66,8 @@ def test_bundled_models_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
         (["ground", "nowhere.png", "the red mug"], "nowhere.png cannot be read"),
         (["ground", __file__, "the red mug"], "is no picture"),
         (["ground", __file__, " "], "the text is empty"),
+        (["ground", __file__], "IMAGE and TEXT are needed"),
+        (["ground", "--calibrate", "--grounder", "openai_server"], "grounder.url"),
         (["simulate", "--scene", "moon", "--output", "unused"], "moon"),
         (["bag", "no_such_folder", "--output", "unused"], "no_such_folder"),
         (["replay", "no_such_bag", "--instruction", "x"], "no_such_bag"),

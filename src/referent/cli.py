@@ -176,8 +176,11 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _add_ground(commands: Any) -> None:
     parser = _add(commands, "ground", _ground, "one picture, one phrase: boxes, points or masks")
-    parser.add_argument("image", type=Path, metavar="IMAGE")
-    parser.add_argument("text", metavar="TEXT")
+    parser.add_argument("image", type=Path, metavar="IMAGE", nargs="?")
+    parser.add_argument("text", metavar="TEXT", nargs="?")
+    parser.add_argument(
+        "--calibrate", action="store_true", help="no picture: see whether boxes come out where they are"
+    )
     parser.add_argument("--grounder", metavar="NAME", help="backend, as setting grounder.backend")
     parser.add_argument("--json", action="store_true", help="print JSON")
     _add_config_options(parser)
@@ -185,9 +188,16 @@ def _add_ground(commands: Any) -> None:
 
 def _ground(options: argparse.Namespace) -> int:
     from referent.grounding.picture import ground_picture, grounding_lines
+    from referent.grounding.worker_choice import calibrated
 
     backend = {"grounder.backend": options.grounder} if options.grounder else {}
-    grounding = ground_picture(options.image, options.text, _config(options, **backend).grounder)
+    config = _config(options, **backend).grounder
+    if options.calibrate:
+        print(calibrated(config))
+        return DONE
+    if options.image is None or options.text is None:
+        raise ReferentError('ground: IMAGE and TEXT are needed, such as photo.jpg "the red mug"; or --calibrate')
+    grounding = ground_picture(options.image, options.text, config)
     print(grounding_lines(grounding, as_json=options.json))
     return DONE
 

@@ -16,7 +16,7 @@ from referent.geometry.estimate import estimate_pose
 from referent.grounding.records import TargetRecord
 from referent.grounding.supervisor import GroundingSupervisor
 from referent.grounding.worker_choice import live_worker_from, replay_worker_from
-from referent.grounding.workers import NoWorker
+from referent.grounding.workers import NoWorker, health_of
 from referent.tracking.sam2_tracker import Sam2Tracker
 from referent.types import (
     Array,
@@ -48,6 +48,7 @@ class Pipeline:
     ) -> None:
         self._config = config
         self._tracker = tracker
+        self._worker = worker
         self._supervisor = GroundingSupervisor(config.grounding, worker, max_objects=config.tracker.max_objects)
         self._transforms = transforms
         self._boxes: dict[str, OrientedBox] = {}  # the newest of each target, for the identity of its axes
@@ -80,6 +81,7 @@ class Pipeline:
             groundings=tuple(events),
             output_frame=self._config.output.frame,
             output_from_camera=output_from_camera,
+            grounder=health_of(self._worker),
         )
 
     def prefetch(self, frame: RgbdFrame) -> None:

@@ -5,18 +5,32 @@ from __future__ import annotations
 import base64
 import json
 import re
+import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import cv2
 import httpx
 import numpy as np
 import pytest
+from painted import painted
 
+from referent.cli import main
 from referent.config import GrounderConfig
 from referent.errors import ConfigError, GrounderUnavailable
+from referent.grounding import backends
 from referent.grounding.backends.openai_server import OpenAIGrounder
 from referent.grounding.calibration import SIZE, SQUARES, calibrate, calibration_note, expected_of
-from referent.types import Grounding, GroundingItem, GroundingRequest
+from referent.grounding.worker_choice import live_worker_from, replay_worker_from
+from referent.grounding.workers import health_of
+from referent.types import (
+    Grounding,
+    GroundingFailure,
+    GroundingItem,
+    GroundingRequest,
+    RegroundReason,
+    Target,
+)
 
 WIDTH, HEIGHT = SIZE
 Box = tuple[float, float, float, float]
@@ -197,6 +211,49 @@ def test_one_square_that_is_not_found_is_forgiven_and_two_are_not() -> None:
 def test_where_only_a_warning_is_wanted_wrong_boxes_are_a_note() -> None:
     note = calibration_note(served(swapped), expected=expected_of("rel1000", "xyxy"), refuse=False)
     assert note.endswith("Set grounder.coordinate_order to yxyx and grounder.coordinate_space to px_model")
+
+
+@pytest.fixture
+def upside_down(monkeypatch: pytest.MonkeyPatch) -> GrounderConfig:
+    """A configuration whose server writes y before x."""
+    monkeypatch.setattr(backends, "create", lambda config: served(lambda box: swapped(scaled(box, 1000, 1000))))
+    return GrounderConfig(backend="openai_server", url="http://server/v1")
+
+
+def test_a_live_worker_refuses_a_server_with_wrong_boxes_and_says_why_when_asked(upside_down: GrounderConfig) -> None:
+    worker = live_worker_from(upside_down)
+    try:
+        worker.submit(GroundingRequest((Target("1", "the red square"),), painted(0, {}), RegroundReason.NEW))
+        end = time.monotonic() + 60
+        while (answer := worker.poll(0)) is None and time.monotonic() < end:
+            time.sleep(0.01)
+        assert isinstance(answer, GroundingFailure)
+        assert "Set grounder.coordinate_order to yxyx" in answer.message
+        health = health_of(worker)
+        assert health is not None
+        assert (health.state, health.note) == ("refused", answer.message)
+    finally:
+        worker.close()
+
+
+def test_a_replay_does_not_start_with_a_server_with_wrong_boxes(upside_down: GrounderConfig) -> None:
+    with pytest.raises(ConfigError, match=r"Set grounder\.coordinate_order to yxyx"):
+        replay_worker_from(upside_down, latency_ns=0)
+    replay_worker_from(replace(upside_down, calibrate="warn"), latency_ns=0).close()
+
+
+def test_the_command_line_tells_whether_boxes_are_right_wrong_or_unclear(
+    upside_down: GrounderConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["ground", "--calibrate", "--grounder", "openai_server", "--set", "grounder.url=http://server/v1"]
+    assert main(command) == 2
+    assert "Set grounder.coordinate_order to yxyx" in capsys.readouterr().err
+    monkeypatch.setattr(backends, "create", lambda config: served(RIGHT["rel1000", "xyxy"]))
+    assert main(command) == 0
+    assert "boxes are where they should be" in capsys.readouterr().out
+    monkeypatch.setattr(backends, "create", lambda config: served(lambda box: "[]"))
+    assert main(command) == 2
+    assert "could not be calibrated" in capsys.readouterr().err
 
 
 def test_a_server_that_is_down_cannot_be_asked() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,14 @@ import pytest
 from PIL import Image
 
 from referent.config import GrounderConfig
-from referent.errors import BadInstruction, BadMessage, ConfigError, UnreadableReply, WeightsMissing
+from referent.errors import (
+    BadInstruction,
+    BadMessage,
+    ConfigError,
+    GrounderUnavailable,
+    UnreadableReply,
+    WeightsMissing,
+)
 from referent.grounding.backends.qwen3_vl import Qwen3VLGrounder, load_model, picture_for_model, speak
 from referent.grounding.picture import ground_picture, grounding_lines
 from referent.grounding.prompts import chat_messages, question
@@ -70,6 +79,23 @@ def test_a_saved_checkpoint_says_the_same_words_with_probabilities(untrained: Pa
     again = speak(*load_model(untrained, "cpu"), rgb, chat_messages("the red mug"), max_new_tokens=6)
     assert first == again
     assert all(0 < probability <= 1 for _, probability in first)
+
+
+def test_a_cancelled_answer_ends_at_the_next_word(untrained: Path) -> None:
+    grounder = Qwen3VLGrounder(a_config(untrained, max_new_tokens=4000))
+    threading.Timer(0.5, grounder.cancel).start()
+    started = time.perf_counter()
+    with pytest.raises(GrounderUnavailable, match="cancelled"):
+        grounder.ground(a_request("the red mug"))
+    assert time.perf_counter() - started < 10
+    said = speak(
+        *load_model(untrained, "cpu"),
+        np.zeros((48, 64, 3), np.uint8),
+        chat_messages("the red mug"),
+        max_new_tokens=50,
+        unwanted=lambda: True,
+    )
+    assert len(said) <= 1
 
 
 def test_missing_weights_and_wrong_models_are_named() -> None:

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from referent.config import GrounderConfig
-from referent.errors import GrounderUnavailable
+from referent.errors import ConfigError, GrounderUnavailable, UnreadableReply
 from referent.grounding import backends
-from referent.grounding.calibration import Convention, calibration_note, expected_of
+from referent.grounding.calibration import Convention, calibrate, calibration_note, expected_of
 from referent.grounding.fallback import FallbackGrounder, FallbackWorker, in_order, name_of
 from referent.grounding.process_worker import ProcessWorker
 from referent.grounding.recordings import RecordingWorker
@@ -39,6 +39,23 @@ def live_worker_from(config: GrounderConfig) -> Worker:
         backends.check(each)  # here and now: the worker would tell only when first asked
     members = [(name_of(each), _live(each), each.timeout_s) for each in configs]
     return _recorded(members[0][1] if len(members) == 1 else FallbackWorker(members), config)
+
+
+def calibrated(config: GrounderConfig) -> str:
+    """That a grounder's boxes are where they should be. Raises ConfigError when not, UnreadableReply when unclear.
+
+    Also raises what making and asking it raises.
+    """
+    grounder = backends.create(config)
+    try:
+        found = calibrate(grounder, expected=convention_of(config))
+    finally:
+        grounder.close()
+    if found.fits is None:
+        raise UnreadableReply(found.text)
+    if not found.fits:
+        raise ConfigError(found.text)
+    return found.text
 
 
 def convention_of(config: GrounderConfig) -> Convention | None:

@@ -123,6 +123,12 @@ class OutputHealth:
         if self._grounder_latency_s is not None:
             values["latency_s"] = round(self._grounder_latency_s, 3)
         message = self._last_grounding or "not asked yet"
+        health = None if self._newest is None else self._newest.grounder
+        if health is None:
+            return _status("grounder", WARN if self._grounder_failing else OK, message, values)
+        values |= {"state": health.state, "restarts": health.restarts, "note": health.note}
+        if health.state in ("restarting", "refused"):
+            return _status("grounder", ERROR, f"{health.state}: {health.note}", values)
         return _status("grounder", WARN if self._grounder_failing else OK, message, values)
 
     def _objects(self) -> DiagnosticStatus:
