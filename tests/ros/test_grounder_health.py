@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from referent_ros.diagnostics import OutputHealth
 
 from referent.types import FrameResult, GrounderHealth
+from referent_ros.diagnostics import OutputHealth
 
 
 @pytest.mark.parametrize(
