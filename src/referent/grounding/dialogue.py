@@ -21,6 +21,7 @@ from referent.grounding.phrases import (
     unquoted,
     without_carrier,
     without_courtesy,
+    without_now,
 )
 from referent.grounding.role_sentences import PICK, PLACE, roles_from
 
@@ -105,7 +106,7 @@ _NO_BEFORE = _whole(
     r"(?P<rest>(?:the|that|this|those|these|my|it'?s?|i (?:mean|meant|said|want|wanted)|take|find|not|both|all)\b.*)"
 )
 _NOT_BUT = _whole(r"not (?:the|this|that|an?|my) \S.*?,? but (?:rather )?(?P<rest>\S.*)")
-_AND_NOT = _whole(r"(?P<rest>\S.*?),? (?:and )?not (?:this|that|the|those|these)(?: \w+){1,3}")
+_AND_NOT = _whole(r"(?P<rest>\S.*?), (?:and )?not (?:this|that|those|these)(?: \w+)?")
 _INSTEAD = _whole(r"(?P<rest>\S.*?),? (?:instead(?: of \S.*)?|rather than \S.*)")
 _INSTEAD_FIRST = _whole(r"(?:instead|rather),? (?P<rest>(?:the|my|an?|that|this|find|take|pick)\b.*)")
 _I_SAID = _whole(r"(?:but )?i (?:said|asked for|wanted) (?P<rest>\S.*)")
@@ -140,6 +141,8 @@ _CHOICE_BY = _whole(
     r"(?:all|both|each|every one|the two|all two|all three)(?: of (?:them|these|those))?",
 )  # fmt: skip
 _OTHERWISE = _whole(r"(?:the|that) other(?: .*)?")
+# Of what is followed, unless it is said of what: "the handle" after "the red mug".
+_PART = _whole(r"the (?:handle|lid|spout|cap|rim|neck|blade|tip|top|bottom|base|button|knob|leg|back|front)")
 _SIDE = _whole(
     r"left|right|leftmost|rightmost|middle|center|centre|front|back|near|nearer|nearest|close|closer|closest|far|farther|"
     r"farthest|further|furthest|upper|lower|top|bottom|big|bigger|biggest|large|larger|largest|small|smaller|smallest|"
@@ -250,7 +253,7 @@ def _addition(said: str) -> str | None:
 
 
 def _placed(said: str, known: Sequence[str]) -> Act | None:
-    roles = roles_from(said)
+    roles = roles_from(without_now(said))
     if roles is None:
         return None
     if roles.place is None:
@@ -267,7 +270,7 @@ def _refined(said: str, known: Sequence[str]) -> Act | None:
     if match:
         return Act(Verb.REFINE, _targets((phrase,)), begins_like_a_phrase(phrase) and stands_alone(phrase))
     chooses = _CHOICE.fullmatch(phrase) or (not carried and _CHOICE_BY.fullmatch(phrase))
-    if chooses or _is_one_of(phrase, known):
+    if chooses or (_PART.fullmatch(phrase) and not carried) or _is_one_of(phrase, known):
         verb = Verb.CORRECT if _OTHERWISE.fullmatch(phrase) and not carried else Verb.REFINE
         return Act(verb, _targets((phrase,)), False)
     return None
@@ -281,7 +284,8 @@ def _replaced(said: str, known: Sequence[str]) -> Act:
     if onward and (placed := _placed(rest, known)):
         return placed
     phrase, carried = without_carrier(rest)
-    return _looking_for(Verb.REPLACE, phrase, likely=carried or begins_like_a_phrase(phrase))
+    alone = not (known and _PART.fullmatch(phrase))
+    return _looking_for(Verb.REPLACE, phrase, likely=alone and (carried or begins_like_a_phrase(phrase)))
 
 
 def _looking_for(verb: Verb, phrase: str, *, likely: bool) -> Act:

@@ -37,12 +37,16 @@ _WEAK = (
     r"hand|collect|put (?:away|down|back)|follow|track|watch|see|show|look at|point (?:at|to)|focus on|go to|"
     r"start with|keep (?:an eye on|track of|following|tracking|watching)|detect|segment|select|choose|mark|highlight|"
     r"check|is there|are there|there is|it(?:'s| is)|i(?:'d| would) like(?: to have)?|i (?:want|need)|we need|"
-    r"i think i need|the target is|my goal is)"
+    r"i think i need|the target is|my goal is|move|push)"
 )
+_VAGUE = re.compile(r"(?:some|any)(?:thing)?\b", re.IGNORECASE)  # "i want some jam" may ask for what jam is in
 _CARRIER = re.compile(rf"{_POLITE}(?:{_STRONG} (?P<strong>\S.*)|{_WEAK} (?P<weak>{DETERMINER}\b.*))", re.IGNORECASE)
 _SPLIT_CARRIER = re.compile(
     rf"{_POLITE}(?:(?:pick|lift|hold) (?P<up>{DETERMINER}\b.*) up|"
-    rf"(?:put|take) (?P<away>{DETERMINER}\b.*) (?:away|down|back))",
+    rf"(?:put|take) (?P<away>{DETERMINER}\b.*) (?:away|down|back)|"
+    rf"(?:bring|give|hand|pass|take) (?P<over>{DETERMINER}\b.*?)(?<!est)(?<!er)(?<!near)(?<!close)(?<!next)"
+    r" (?:back |over )?to (?:me|us|the robot)|"
+    rf"(?:tell|show) me where (?P<asked>{DETERMINER}\b.*) (?:is|are))",
     re.IGNORECASE,
 )
 _ONLY_CARRIER = re.compile(rf"{_POLITE}(?:{_STRONG}|{_WEAK}|put|move|place|add|also|and|too|then|now)?", re.IGNORECASE)
@@ -52,11 +56,12 @@ _OPENER = re.compile(
     re.IGNORECASE,
 )
 _CLOSER = re.compile(
-    r"[ ,]+(?:please|for me|for us|thanks|thank you|robot|if you can|will you|would you|again|once more)", re.IGNORECASE
+    r"[ ,]+(?:please|for me|for us|thanks(?: a lot)?|thank you(?: very much)?|robot|my friend|you know|excuse me|"
+    r"kindly|if you can|as soon as you can|when you can|will you|would you|right away|together|then|dear|ok(?:ay)?|again|once more)",
+    re.IGNORECASE,
 )
 _NOW = re.compile(r"(?P<rest>(?:(?!\b(?:that|which|is|are|was|were)\b).)+?),? (?:right )?now", re.IGNORECASE)
-_AFTERWARDS = re.compile(  # "bring the mug to me", "find the mug and bring it here"
-    r" (?:back |over )?to (?:me|us|the robot)|"
+_AFTERWARDS = re.compile(  # "find the mug and bring it here"
     r",? (?:and then|and|then) (?:bring|give|hand|pass|show|fetch|take|follow|track|hold|lift|pick|keep|watch) "
     r"(?:me |us )?(?:it|them)(?: (?:to me|to us|here|up|over|back|closely|over here))*",
     re.IGNORECASE,
@@ -118,16 +123,22 @@ def without_carrier(text: str) -> tuple[str, bool]:
     """What is left of `text` when a certain wrapping such as "pick up ..." is taken off, and whether there was one."""
     split = _SPLIT_CARRIER.fullmatch(text)
     if split is not None:
-        return unquoted(split["up"] or split["away"]), True
+        return unquoted(next(phrase for phrase in split.groups() if phrase)), True
     match = _CARRIER.fullmatch(text)
     if match is None:
         return unquoted(text), False
     phrase = match["strong"] or match["weak"]
+    if match["weak"] and _VAGUE.match(phrase):
+        return unquoted(text), False
     if afterwards := _match_at_end(_AFTERWARDS, phrase):
         phrase = phrase[: afterwards.start()]
-    if now := _NOW.fullmatch(phrase):
-        phrase = now["rest"]
-    return unquoted(phrase), True
+    return unquoted(without_now(phrase)), True
+
+
+def without_now(text: str) -> str:
+    """A command without its "now"; where that may say which thing is meant, it stays."""
+    match = _NOW.fullmatch(text)
+    return match["rest"] if match else text
 
 
 def is_only_wrapping(text: str) -> bool:

@@ -29,22 +29,36 @@ _TWO_STEPS = re.compile(
 _PUTTING = re.compile(
     rf"{_POLITE}(?P<verb>put|place|set|lay|stack|insert|drop|move|push|slide)(?: down)? (?P<rest>\S.*)", re.IGNORECASE
 )
+_CARRIES = ("bring", "carry", "take")
 _CARRYING = re.compile(rf"{_POLITE}(?P<verb>bring|carry|take)(?! (?:me|us)\b) (?P<rest>\S.*)", re.IGNORECASE)
 
 _MOVEMENT = r"into|onto|over to|towards?|to(?! the (?:left|right)\b)"
-_POSITION = (
-    r"on top of|on to|next to|close to|in front of|(?:to the )?(?:left|right) of|in between|in|on|inside(?: of)?|"
-    r"beside|near|behind|between|under(?:neath)?|below|over|above|against|by|at|around"
+# After "move" and "push" only these part: "push the ball on the box" says which ball.
+_BESIDE = (
+    r"on top of|on to|next to|close to|in front of|to the (?:left|right)(?: side)? of|beside|behind|in between|between"
 )
+_POSITION = (
+    rf"{_BESIDE}|(?:on the |at the |the )?(?:left|right)(?: side)? of|in the middle of|in|on|inside(?: of)?|near|"
+    r"under(?:neath)?|below|over|above|against|by|at|around"
+)
+_PUSHING = ("move", "push", "slide", "drop")
 _PREPOSITION = re.compile(
     rf"(?: (?:back|down|away))? (?:(?P<moves>{_MOVEMENT})|(?P<stands>(?:to be )?(?:{_POSITION}))) (?=\S)", re.IGNORECASE
 )
 # After these a preposition belongs to the thing before it: "the mug that is on the plate", "the one standing in ...".
-_BELONGS = re.compile(r"\b(?:is|are|was|were|that|which|lying|standing|sitting|placed|one)$", re.IGNORECASE)
+_BELONGS = re.compile(
+    r"\b(?:is|are|was|were|that|which|lying|standing|sitting|placed|(?:the|that|this) one)$", re.IGNORECASE
+)
 # Where something lies, and no object: "on the left", "in the middle", "at the back".
 _NO_PLACE = re.compile(
     r"(?:(?:the|your|my) )?(?:(?:far |very )?(?:left|right|middle|cent(?:er|re)|front|back|side|top|bottom|other side|"
-    r"left side|right side)|itself|order|me|us|here|there|once|last|first|all|least|hand)(?= |$)",
+    r"left side|right side)|itself|order|me|us|here|there|once|last|first|all|least|hand|view|"
+    r"(?:the )?(?:picture|image))"
+    r"(?=$| (?:of|next|near|in|on|into|onto|to|behind|beside|at|under|above|below|inside|with|and)\b)",
+    re.IGNORECASE,
+)
+_ASIDE = re.compile(
+    rf"(?P<pick>{DETERMINER}\b.*?) (?:(?:over )?(?:here|there)|(?:over )?(?:to|in|on|at) {_NO_PLACE.pattern})",
     re.IGNORECASE,
 )
 
@@ -65,35 +79,37 @@ def roles_from(text: str) -> Roles | None:
         place = re.sub(rf"^(?:{_MOVEMENT}|{_POSITION}) ", "", two["rest"], flags=re.IGNORECASE)
         if place != two["rest"] and not _NO_PLACE.match(place):
             return _roles(two["pick"], place, certain=True)
-    putting = _PUTTING.fullmatch(text)
-    match = putting or _CARRYING.fullmatch(text)
+    match = _PUTTING.fullmatch(text) or _CARRYING.fullmatch(text)
     if match is None or not (begins_like_a_phrase(match["rest"]) or match["verb"].lower() == "put"):
         return None
-    return _parted(match["rest"], only_movement=putting is None)
+    return _parted(match["verb"].lower(), match["rest"])
 
 
-def _parted(rest: str, *, only_movement: bool) -> Roles | None:
+def _parted(verb: str, rest: str) -> Roles | None:
     """`rest` parted at the preposition that tells the place."""
     found = [match for match in _PREPOSITION.finditer(rest) if match.start() > 0 and _may_part(match, rest)]
     moving = [match for match in found if match["moves"]]
-    usable = moving if moving or only_movement else found
+    if verb in _CARRIES:
+        usable = moving
+    elif verb in _PUSHING:
+        usable = moving or [match for match in found if re.fullmatch(_BESIDE, match["stands"], re.IGNORECASE)]
+    else:
+        usable = moving or found
     if not usable:
-        return None if only_movement else _without_place(rest)
+        return None if verb in _CARRIES else _without_place(verb, rest)
     at = usable[-1]
     return _roles(rest[: at.start()], rest[at.end() :], certain=len(usable) == 1 and "between" not in at[0].lower())
 
 
 def _may_part(match: re.Match[str], rest: str) -> bool:
-    if match["moves"]:
-        return not _NO_PLACE.match(rest, match.end())
     return not _NO_PLACE.match(rest, match.end()) and not _BELONGS.search(rest[: match.start()])
 
 
-def _without_place(rest: str) -> Roles | None:
+def _without_place(verb: str, rest: str) -> Roles | None:
     """ "move the mug to the left", "put the mug here": a thing, and no other."""
-    aside = re.fullmatch(
-        rf"(?P<pick>{DETERMINER}\b.*?) (?:to|on|in|at|over|right)* ?(?P<where>{_NO_PLACE.pattern})", rest, re.IGNORECASE
-    )
+    if verb in _PUSHING and not re.search(r" (?:here|there|to \S.*)$", rest, re.IGNORECASE):
+        return None
+    aside = _ASIDE.fullmatch(rest)
     return None if aside is None else Roles((unquoted(aside["pick"]),), None, False)
 
 
