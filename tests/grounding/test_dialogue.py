@@ -102,6 +102,7 @@ def test_something_else_is_looked_for(said: str, meant: str, certain: bool) -> N
     ("said", "meant"),
     [
         ("the red mug and the bowl", ("the red mug", "the bowl")),
+        ("show me the red mug and the bowl together", ("the red mug", "the bowl")),
         ("find the mug, the bowl and my keys", ("the mug", "the bowl", "my keys")),
         ("also the mug and the bowl", ("the mug", "the bowl")),
         ("forget the mug and the bowl", ("the mug", "the bowl")),

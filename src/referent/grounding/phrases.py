@@ -57,7 +57,7 @@ _OPENER = re.compile(
 )
 _CLOSER = re.compile(
     r"[ ,]+(?:please|for me|for us|thanks(?: a lot)?|thank you(?: very much)?|robot|my friend|you know|excuse me|"
-    r"kindly|if you can|as soon as you can|when you can|will you|would you|right away|together|then|dear|ok(?:ay)?|again|once more)",
+    r"kindly|if you can|as soon as you can|when you can|will you|would you|right away|dear|ok(?:ay)?|again|once more)",
     re.IGNORECASE,
 )
 _NOW = re.compile(r"(?P<rest>(?:(?!\b(?:that|which|is|are|was|were)\b).)+?),? (?:right )?now", re.IGNORECASE)
@@ -159,7 +159,7 @@ def stands_alone(phrase: str) -> bool:
 
 def listed(phrase: str) -> tuple[str, ...]:
     """The items of "the mug, the bowl and my can"; a phrase that is no plain list, as the one item it is."""
-    items = [unquoted(item) for item in _JOINT.split(phrase)]
+    items = [unquoted(item) for item in _JOINT.split(phrase.removesuffix(" together"))]
     plain = all(_ITEM.fullmatch(i) and not _RELATES.search(i) and not _ADJECTIVE.fullmatch(i) for i in items)
     return tuple(items) if plain and len(items) > 1 else (phrase,)
 
