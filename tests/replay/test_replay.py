@@ -43,6 +43,17 @@ def lines_of(run: Path) -> list[dict[str, Any]]:
     return lines
 
 
+def test_recorded_answers_make_the_same_run_without_a_model(simulated_bag: Path, tmp_path: Path) -> None:
+    answers, common = tmp_path / "answers.jsonl", [str(simulated_bag), "--grounder-latency", "0.3"]
+    asked = [*common, "--instruction", "pick up the red mug", "--output", str(tmp_path / "asked")]
+    given = [*common, "--instruction", "pick up the red mug", "--output", str(tmp_path / "given")]
+    assert main(["replay", *asked, "--set", f"grounder.record={answers}"]) == 0
+    scripted = ["--set", "grounder.backend=scripted", "--set", f"grounder.script={answers}"]
+    assert main(["replay", *given, *scripted, "--set", "grounder.model=there-is-no-model"]) == 0
+    assert lines_of(tmp_path / "given") == lines_of(tmp_path / "asked")
+    assert any(line["objects"] for line in lines_of(tmp_path / "asked"))
+
+
 def test_a_given_box_is_followed_through_every_frame_and_two_runs_are_the_same(
     simulated_bag: Path, true_box: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
