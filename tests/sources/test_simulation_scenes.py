@@ -11,8 +11,8 @@ import pytest
 from scipy.spatial import ConvexHull
 
 from referent.errors import ReferentError
+from referent.sources.simulation.categories import build_shape
 from referent.sources.simulation.scenes import KINDS, SCENE_NAMES, named_scene, sample_scene, seed_of
-from referent.sources.simulation.shapes import build_shape
 from referent.sources.simulation.visibility import look_around
 from referent.sources.simulation.vocabulary import CATEGORIES, COLORS, MATERIALS, SIZE_WORDS
 from referent.sources.simulation.world import Scene, SceneObject

@@ -40,6 +40,7 @@ class Surface:
     gloss: Tensor  # (N,)
     shaded: Tensor  # (N,) bool, can lie in a shadow
     ids: Tensor  # (N,) uint8
+    parts: Tensor  # (N,) uint8
 
 
 def tensor(array: Array, device: str) -> Tensor:

@@ -53,6 +53,7 @@ def ground(shots: Stage, frames: Frames, device: str) -> Surface:
         gloss=torch.zeros(count, device=device),
         shaded=on_table.reshape(count),
         ids=torch.zeros(count, dtype=torch.uint8, device=device),
+        parts=torch.zeros(count, dtype=torch.uint8, device=device),
     )
 
 

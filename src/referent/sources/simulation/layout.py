@@ -85,9 +85,14 @@ def find_place(
 
 
 def _draw_yaw(rng: Rng, camera: CameraPath, item: SceneObject) -> float:
-    """Any direction, but a mug mostly shows its handle (+x): what is not seen cannot be named."""
+    """Any direction, but a mug mostly shows its handle (+x) and a teapot that and its spout (-x).
+
+    What is not seen cannot be named.
+    """
     if item.category == "mug" and rng.random() < 0.85:
         return camera.azimuth + float(rng.uniform(-2.1, 2.1))
+    if item.category == "teapot" and rng.random() < 0.85:
+        return camera.azimuth + float(rng.choice([-1.0, 1.0]) * np.pi / 2 + rng.uniform(-0.9, 0.9))
     return float(rng.uniform(0, 2 * np.pi))
 
 

@@ -1,4 +1,4 @@
-"""Draws staged scenes: color, exact depth and instance ids, by casting one ray through each pixel.
+"""Draws staged scenes: color, exact depth, instance and part ids, by casting one ray through each pixel.
 
 Runs on any torch device; one call draws many pictures, also of different scenes.
 """
@@ -24,6 +24,7 @@ class Pictures:
     rgb: Tensor  # (B, 3, H, W) float32 in [0, 1]
     depth_m: Tensor  # (B, H, W) float32, along the optical axis
     ids: Tensor  # (B, H, W) uint8
+    parts: Tensor  # (B, H, W) uint8, 0 = no named part, else 1 + index in vocabulary.PARTS
     amodal_px: Tensor  # (B, I) int64
 
 
@@ -37,4 +38,5 @@ def render(shots: Stage, *, device: str = "cpu") -> Pictures:
         rgb = reflect(surface, frames, lit, len(shots.scenes))
         size = (len(shots.scenes), shots.height, shots.width)
         picture = expose(rgb.view(3, *size).transpose(0, 1), frames)
-        return Pictures(picture, surface.depth.view(size), surface.ids.view(size), amodal)
+        ids, parts = surface.ids.view(size), surface.parts.view(size)
+        return Pictures(picture, surface.depth.view(size), ids, parts, amodal)

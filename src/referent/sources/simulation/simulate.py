@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 from torch import Tensor
@@ -11,7 +12,8 @@ from referent.sources.simulation import sensors, stage
 from referent.sources.simulation.render import Pictures, render
 from referent.sources.simulation.silhouettes import in_view_fractions
 from referent.sources.simulation.truth import FrameTruth, ObjectTruth, SimulatedFrame
-from referent.sources.simulation.world import Scene
+from referent.sources.simulation.vocabulary import PARTS
+from referent.sources.simulation.world import Scene, SceneObject
 from referent.types import Array, RgbdFrame
 
 CAMERA_FRAME = "camera_color_optical_frame"
@@ -73,7 +75,7 @@ def _sensed(
 
 
 def _truth(scene: Scene, shots: stage.Stage, pictures: Pictures, time_s: float) -> FrameTruth:
-    ids = pictures.ids[0].numpy()
+    ids, parts = pictures.ids[0].numpy(), pictures.parts[0].numpy()
     amodal = pictures.amodal_px[0].tolist()
     visible = np.bincount(ids.ravel(), minlength=len(amodal)).tolist()
     fractions = in_view_fractions(shots, [item.instance_id for item in scene.objects])
@@ -92,10 +94,18 @@ def _truth(scene: Scene, shots: stage.Stage, pictures: Pictures, time_s: float) 
             amodal_px=amodal[item.instance_id],
             in_view_fraction=fraction,
             box_xyxy=_box(ids == item.instance_id),
+            parts_xyxy=_part_boxes(item, ids, parts),
         )
         for item, fraction in zip(scene.objects, fractions, strict=True)
     )
-    return FrameTruth(ids, world_from_camera, pictures.depth_m[0].numpy(), objects)
+    return FrameTruth(ids, world_from_camera, pictures.depth_m[0].numpy(), objects, parts)
+
+
+def _part_boxes(item: SceneObject, ids: Array, parts: Array) -> Mapping[str, Array]:
+    names = {primitive.part for primitive in item.body.shape.primitives} - {""}
+    mine = ids == item.instance_id
+    boxes = {name: _box(mine & (parts == PARTS.index(name) + 1)) for name in sorted(names)}
+    return MappingProxyType({name: box for name, box in boxes.items() if box is not None})
 
 
 def _box(mask: Array) -> Array | None:

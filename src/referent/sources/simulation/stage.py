@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from referent.sources.simulation.shapes import Primitive
 from referent.sources.simulation.textures import TILE_COUNT
+from referent.sources.simulation.vocabulary import PARTS
 from referent.sources.simulation.world import Body, Scene
 from referent.types import Array, Intrinsics
 
 NEAR_M = 0.05  # nothing closer to the camera's plane is projected
+PATTERNS: Mapping[str, float] = MappingProxyType({"striped": 1.0, "checkered": 2.0, "wooden": 3.0})
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +31,9 @@ class Stage:
     frame: Array  # (K,) int64, which picture
     instance: Array  # (K,) int64, 0 = occluder
     world_from_surface: Array  # (K, 4, 4)
+    part: Array  # (K,) int64, 0 = no named part, else 1 + index in vocabulary.PARTS
     geometry: Array  # (K, 10) float32, see raycast.meet_revolved; half sizes of boxes
-    look: Array  # (K, 10) float32: base rgb, second rgb, pattern, stripe width, gloss, rim height
+    look: Array  # (K, 18) float32: base rgb, second rgb, pattern, stripe width, gloss, rim height, grain
     low: Array  # (K, 3) box around the surface in its own frame
     high: Array  # (K, 3)
 
@@ -50,13 +54,19 @@ def geometry_row(primitive: Primitive) -> list[float]:
 
 def look_row(primitive: Primitive, body: Body) -> list[float]:
     """Color and pattern of one surface."""
-    pattern = 0.0 if primitive.tint else {"plain": 0.0, "striped": 1.0, "checkered": 2.0}[body.material]
+    pattern = 0.0 if primitive.tint else PATTERNS.get(body.material, 0.0)
     base = primitive.tint or body.base
     is_open = (
         not primitive.is_box and primitive.top_cap[1] < 0 and primitive.min_x < -1 and primitive.bottom_cap[1] >= 0
     )
     rim = primitive.z_range[1] - 0.0035 if is_open else 1e6
-    return [*base, *(primitive.tint or body.second), pattern, body.pattern_m, body.gloss, rim]
+    grain = np.array(body.grain).reshape(2, 4) @ primitive.object_from_primitive
+    return [*base, *(primitive.tint or body.second), pattern, body.pattern_m, body.gloss, rim, *grain.ravel()]
+
+
+def part_id(primitive: Primitive) -> int:
+    """The number that stands for its part in a picture of parts, 0 for none."""
+    return PARTS.index(primitive.part) + 1 if primitive.part else 0
 
 
 def _rows(scene: Scene) -> list[tuple[Body, Primitive, int]]:
@@ -72,6 +82,7 @@ class _Surfaces:
     bodies: list[Body]
     parts: list[Primitive]
     instance: Array
+    part: Array
     geometry: Array
     look: Array
     low: Array
@@ -86,6 +97,7 @@ def _surfaces(scene: Scene) -> _Surfaces:
         bodies=[body for body, _, _ in rows],
         parts=parts,
         instance=np.array([number for *_, number in rows], dtype=np.int64),
+        part=np.array([part_id(part) for part in parts], dtype=np.int64),
         geometry=np.array([geometry_row(part) for part in parts], dtype=np.float32),
         look=np.array([look_row(part, body) for body, part, _ in rows], dtype=np.float32),
         low=extents[:, 0],
@@ -131,6 +143,7 @@ def _stack(
         revolved_count=int((~is_box).sum()),
         frame=np.concatenate([np.full(len(poses), index) for _, poses, index in tables])[order],
         instance=column("instance"),
+        part=column("part"),
         world_from_surface=np.concatenate([poses for _, poses, _ in tables])[order],
         geometry=column("geometry"),
         look=column("look"),

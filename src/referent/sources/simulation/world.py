@@ -10,6 +10,8 @@ from referent.sources.simulation.shapes import Shape, turn
 from referent.types import Array
 
 Rgb = tuple[float, float, float]
+Grain = tuple[float, ...]  # (8,) two rows of an affine map from the object's frame to the plane of growth rings, metres
+NO_GRAIN: Grain = (1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +50,9 @@ class Body:
     base: Rgb
     second: Rgb
     material: str
-    pattern_m: float  # width of one stripe or check
-    gloss: float
+    pattern_m: float  # width of one stripe, check or growth ring
+    gloss: float  # strength of the lamp's mirror image; above 0.5 the room is mirrored too
+    grain: Grain = NO_GRAIN
 
     def world_from_object(self, time_s: float) -> Array:
         """Pose (4, 4) of the centre of its box."""
