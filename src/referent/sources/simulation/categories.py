@@ -131,7 +131,7 @@ def _teapot_lid(s: float, mouth: float) -> list[Primitive]:
 def _pan(s: float, stretch: float) -> list[Primitive]:
     """A frying pan; its handle goes towards +x and a little up."""
     height = 0.036 * s * stretch
-    bar = frustum(0.0085 * s, 0.0125 * s, 0.0, 0.125 * s)
+    bar = frustum(0.0085 * s, 0.0125 * s, 0.0, 0.108 * s)
     outwards = shift(0.080 * s, 0, height - 0.010 * s) @ turn("y", np.radians(83))
     return [
         frustum(0.070 * s, 0.084 * s, 0, height, closed="bottom"),
