@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -15,13 +16,15 @@ from referent.sources.simulation.simulate import render_clip, simulate
 from referent.sources.simulation.stage import set_stage
 from referent.sources.simulation.truth import SimulatedFrame
 from referent.sources.simulation.vocabulary import CATEGORIES, COLORS, PARTS
-from referent.sources.simulation.world import Scene, SceneObject, standstill
+from referent.sources.simulation.world import Lens, Scene, SceneObject, standstill
 from referent.types import Array, Intrinsics
+
+cached_scene = cache(named_scene)
 
 
 def a_scene_with(category: str, *, at_xy: tuple[float, float] = (0.0, 0.0), yaw: float = 0.4) -> Scene:
     """One red object alone on a table seen by a camera at rest."""
-    scene = named_scene("occlusion")
+    scene = cached_scene("occlusion")
     item = looks.make_object(np.random.default_rng(3), 1, category=category, color="red", material="plain")
     item = on_path(item, standstill(np.array([*at_xy, rest_height(item)]), yaw))
     camera = replace(scene.camera, look_at_m=np.array([0.0, 0.0, rest_height(item)]))
@@ -159,13 +162,15 @@ def test_many_pictures_in_one_call_equal_one_at_a_time() -> None:
         assert (together.amodal_px[index, 1:count] - picture.amodal_px[0, 1:]).abs().max() <= 2
 
 
-def test_sensor_depth_is_near_the_truth_with_holes_at_borders() -> None:
+def test_sensor_depth_is_near_the_truth_but_for_borders() -> None:
     shot = one_frame(named_scene("tabletop"), noise=True, width=320, height=240)
     assert shot.frame.depth_m is not None
     known = np.isfinite(shot.frame.depth_m)
     error = (shot.frame.depth_m - shot.truth.depth_m)[known & (shot.truth.depth_m < 1.2)]
-    assert 0.0003 < error.std() < 0.004
-    assert abs(error.mean()) < 0.0005
+    flying = np.abs(error) > 0.015
+    assert 0.0 < flying.mean() < 0.02
+    assert 0.0003 < error[~flying].std() < 0.004
+    assert abs(error[~flying].mean()) < 0.0005
     assert 0.002 < 1.0 - known.mean() < 0.2
 
 
@@ -212,7 +217,8 @@ def _seen_color(color: str, material: str, category: str, seed: int) -> Array:
     scene = a_scene_with(category)
     item = looks.make_object(rng, 1, category=category, color=color, material=material)
     item = on_path(item, scene.objects[0].body.path)
-    shot = one_frame(replace(scene, objects=(item,), light=looks.make_light(rng)))
+    scene = replace(scene, objects=(item,), light=looks.make_light(rng), lens=Lens(1.0, 0.9, 0.5, 0.0))
+    shot = one_frame(scene)
     return shot.frame.rgb[shot.truth.instance_ids == 1] / 255.0
 
 
@@ -224,7 +230,7 @@ def test_wood_and_shine_keep_the_name_of_the_color(color: str, material: str) ->
     names = [name for name in COLORS if (name in ("white", "black")) == (color in ("white", "black"))]
     if color in ("white", "black"):
         assert np.ptp(hue) < 0.12
-        assert (hue.mean() > 0.4) == (color == "white")
+        assert (hue.mean() > 0.3) == (color == "white")
         return
     closest = max(names, key=lambda name: float(np.dot(hue / np.linalg.norm(hue), _direction(COLORS[name]))))
     assert closest == color
@@ -239,8 +245,8 @@ def test_only_shiny_things_mirror_the_room() -> None:
         name: np.ptp(np.percentile(_seen_color("blue", name, "ball", 2), [50, 99], axis=0)[:, 0])
         for name in ("plain", "glossy")
     }
-    assert spread["glossy"] > 0.3
-    assert spread["plain"] < 0.2
+    assert spread["glossy"] > 0.35
+    assert spread["plain"] < 0.25
 
 
 @pytest.mark.parametrize(("color", "channel"), [("red", 0), ("green", 1), ("blue", 2)])

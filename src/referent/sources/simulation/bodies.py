@@ -89,6 +89,7 @@ def _paint(shots: Stage, surface: Surface, hits: _Hits, pixel: Tensor, index: Te
     surface.gloss[pixel] = look[8]
     surface.depth[pixel] = hits.distance[index]
     surface.shaded[pixel] = True
+    surface.row[pixel] = row
     surface.ids[pixel] = tensor(shots.instance, device)[row].to(torch.uint8)
     surface.parts[pixel] = tensor(shots.part, device)[row].to(torch.uint8)
 

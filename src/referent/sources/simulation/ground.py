@@ -52,6 +52,7 @@ def ground(shots: Stage, frames: Frames, device: str) -> Surface:
         ambient=ambient.reshape(count),
         gloss=torch.zeros(count, device=device),
         shaded=on_table.reshape(count),
+        row=torch.full((count,), -1, device=device),
         ids=torch.zeros(count, dtype=torch.uint8, device=device),
         parts=torch.zeros(count, dtype=torch.uint8, device=device),
     )

@@ -80,14 +80,19 @@ def reflect(surface: Surface, frames: Frames, lit: Tensor, count: int) -> Tensor
 
 def _lamp_image(surface: Surface, frames: Frames, pixel: Tensor, count: int) -> Tensor:
     """How strongly the lamp is mirrored (M,) at the pixels: softly, by glossy things sharply in a wide halo."""
+    aligned = _aligned(surface, frames, pixel, count)
+    gloss = surface.gloss[pixel]
+    glossy = 1.3 * aligned**120 + 0.22 * aligned**10
+    return gloss * torch.where(gloss > MIRROR_GLOSS, glossy, aligned**32)
+
+
+def _aligned(surface: Surface, frames: Frames, pixel: Tensor, count: int) -> Tensor:
+    """Cosine (M,) of the normal with the direction midway between lamp and eye: 1 where the lamp is mirrored."""
     which = torch.div(pixel, surface.depth.numel() // count, rounding_mode="floor")
     light = torch.stack(frames.to_light)[:, :, 0].index_select(1, which)
     view = functional.normalize(surface.toward.index_select(1, pixel), dim=0)
     half = functional.normalize(light - view, dim=0)
-    aligned = (half * surface.normal.index_select(1, pixel)).sum(0).clamp(min=0.0)
-    gloss = surface.gloss[pixel]
-    glossy = 1.3 * aligned**120 + 0.22 * aligned**10
-    return gloss * torch.where(gloss > MIRROR_GLOSS, glossy, aligned**32)
+    return (half * surface.normal.index_select(1, pixel)).sum(0).clamp(min=0.0)
 
 
 def _room_image(surface: Surface, pixel: Tensor) -> Tensor:
@@ -106,6 +111,17 @@ def _room_image(surface: Surface, pixel: Tensor) -> Tensor:
     lamps = at_height * torch.sigmoid(8.0 * torch.cos(5.0 * around))
     fresnel = 0.20 + 0.6 * (1.0 + cosine).clamp(0.0, 1.0) ** 4
     return surface.gloss[pixel] * fresnel * (0.10 + panes * (0.35 + 1.5 * torch.maximum(windows, lamps)))
+
+
+def glare(surface: Surface, frames: Frames, lit: Tensor, count: int) -> Tensor:
+    """How much (N,) in [0, 1] a depth camera is dazzled by glossy things that mirror the lamp or its own light."""
+    dazzle = torch.zeros_like(surface.depth)
+    mirrors = torch.nonzero(surface.gloss > MIRROR_GLOSS)[:, 0]
+    view = functional.normalize(surface.toward.index_select(1, mirrors), dim=0)
+    own_light = (-(view * surface.normal.index_select(1, mirrors)).sum(0)).clamp(min=0.0) ** 150
+    lamp = _aligned(surface, frames, mirrors, count) ** 60 * lit[mirrors]
+    dazzle[mirrors] = torch.maximum(own_light, lamp)
+    return dazzle
 
 
 def expose(rgb: Tensor, frames: Frames) -> Tensor:

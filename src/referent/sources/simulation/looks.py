@@ -22,6 +22,7 @@ from referent.sources.simulation.world import (
     Scene,
     SceneObject,
     Surroundings,
+    Swing,
     standstill,
 )
 from referent.types import Array
@@ -165,12 +166,14 @@ def make_light(rng: Rng) -> Light:
 
 
 def make_lens(rng: Rng) -> Lens:
-    """Exposure, tone curve, sharpness and grain."""
+    """Exposure and how it drifts, tone curve, sharpness and grain."""
     return Lens(
         gain=rng.uniform(0.85, 1.15),
         gamma=rng.uniform(0.8, 1.12),
         blur=rng.uniform(0.25, 0.8),
         noise=rng.uniform(0.004, 0.018),
+        exposure_s=rng.uniform(0.004, 0.016),
+        drift=Swing(rng.uniform(0.0, 0.07), rng.uniform(2.0, 8.0), rng.uniform(0, 2 * np.pi)),
     )
 
 

@@ -69,7 +69,8 @@ def _sensed(
     if noise:
         generator = sensors.noise_generator(scene, index)
         rgb = sensors.noisy_rgb(rgb, strength=scene.lens.noise, generator=generator)
-        depth = sensors.noisy_depth(depth, focal_px=float(shots.focal_px[0]), generator=generator)
+        focal_px = float(shots.focal_px[0])
+        depth = sensors.noisy_depth(depth, glare=pictures.glare[0], focal_px=focal_px, generator=generator)
     view = stage.intrinsics(scene, shots.width, shots.height)
     return RgbdFrame(stamp_ns, CAMERA_FRAME, _bytes(rgb), depth.numpy().copy(), view)
 

@@ -168,6 +168,8 @@ class Lens:
     gamma: float
     blur: float  # share of the neighbours in each pixel, 0..1
     noise: float  # standard deviation at full brightness, in units of full scale
+    exposure_s: float = 0.0  # how long the shutter is open
+    drift: Swing = Swing()  # relative change of the gain over time: automatic exposure that is never quite right
 
 
 @dataclass(frozen=True, eq=False)
