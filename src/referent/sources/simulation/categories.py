@@ -23,6 +23,8 @@ BANANA_RADII_M = (0.011, 0.0155, 0.0185, 0.0195, 0.0185, 0.0155, 0.011)
 STEEL = (0.66, 0.67, 0.70)
 BRASS = (0.68, 0.60, 0.44)
 DARK = (0.13, 0.12, 0.12)
+SLEEVE = (0.25, 0.28, 0.36)
+SKIN = (0.78, 0.57, 0.45)
 
 
 def _mug(s: float, stretch: float) -> list[Primitive]:
@@ -176,11 +178,32 @@ def _screwdriver(s: float, stretch: float) -> list[Primitive]:
 
 def _arm(s: float, stretch: float) -> list[Primitive]:
     """A forearm with a fist, along z: passes before the camera."""
-    sleeve, skin = (0.25, 0.28, 0.36), (0.78, 0.57, 0.45)
     return [
-        frustum(0.040 * s, 0.034 * s, -0.50 * s, 0.10 * s, closed="both").tinted(sleeve),
-        frustum(0.030 * s, 0.026 * s, 0.10 * s, 0.20 * s, closed="none").tinted(skin),
-        spheroid(0.045 * s, 0.055 * s).placed(shift(0, 0, 0.235 * s)).tinted(skin),
+        frustum(0.040 * s, 0.034 * s, -0.50 * s, 0.10 * s, closed="both").tinted(SLEEVE),
+        frustum(0.030 * s, 0.026 * s, 0.10 * s, 0.20 * s, closed="none").tinted(SKIN),
+        spheroid(0.045 * s, 0.055 * s).placed(shift(0, 0, 0.235 * s)).tinted(SKIN),
+    ]
+
+
+def _hand(s: float, stretch: float) -> list[Primitive]:
+    """A forearm with an open hand, along z; the fingers are spread in the plane of x and z."""
+    fingers = [_finger(0.070 * s * stretch * long, 0.0095 * s) for long in (0.86, 1.0, 0.95, 0.76)]
+    knuckles = [(shift(x * s, 0, 0.145 * s) @ turn("y", 6.0 * x)) for x in (-0.032, -0.0105, 0.0105, 0.032)]
+    thumb = [each.placed(shift(-0.034 * s, 0, 0.080 * s) @ turn("y", -0.8)) for each in _finger(0.058 * s, 0.011 * s)]
+    forearm = [
+        frustum(0.040 * s, 0.034 * s, -0.40 * s, 0.0).tinted(SLEEVE),
+        frustum(0.027 * s, 0.025 * s, 0.0, 0.070 * s, closed="none"),
+        cuboid(0.082 * s, 0.028 * s, 0.085 * s).placed(shift(0, 0, 0.105 * s)),
+    ]
+    spread = [each.placed(at) for at, finger in zip(knuckles, fingers, strict=True) for each in finger]
+    return [each if each.tint else each.tinted(SKIN) for each in (*forearm, *spread, *thumb)]
+
+
+def _finger(length: float, radius: float) -> list[Primitive]:
+    """A finger along z from the origin with a round tip."""
+    return [
+        frustum(radius, 0.85 * radius, 0.0, length, closed="none"),
+        spheroid(0.85 * radius, 0.85 * radius, z0=0.0).placed(shift(0, 0, length)),
     ]
 
 
@@ -207,6 +230,7 @@ def build_shape(category: str, *, scale: float = 1.0, stretch: float = 1.0) -> S
         "hammer": _hammer,
         "screwdriver": _screwdriver,
         "arm": _arm,
+        "hand": _hand,
         "board": _board,
     }
     return centred(builders[category](scale, stretch))

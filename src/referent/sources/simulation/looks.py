@@ -112,7 +112,7 @@ def make_object(
 
 
 def make_occluder(rng: Rng, kind: str) -> Body:
-    """An arm or a board, at the origin."""
+    """An arm, a hand or a board, at the origin."""
     tone = np.array([0.5, 0.5, 0.5]) + rng.uniform(-0.3, 0.3) + rng.uniform(-0.12, 0.12, 3)
     return Body(
         shape=build_shape(kind, scale=rng.uniform(0.8, 1.1), stretch=rng.uniform(0.8, 1.2)),

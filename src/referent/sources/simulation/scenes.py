@@ -78,11 +78,32 @@ def _clip(rng: Rng, kind: str, seed: int) -> Scene:
         if placed is None:
             continue
         items, taken = placed
-        in_the_air = rng.random() < 0.5
-        for turn, index in enumerate(rng.permutation(len(items))[: int(rng.integers(0, 4))]):
-            _set_going(rng, camera, items, taken, int(index), may_rise=in_the_air and turn == 0)
+        _set_all_going(rng, camera, items, taken)
         occluders = [motions.crossing(rng, camera) for _ in range(int(rng.choice([0, 1, 2], p=[0.5, 0.35, 0.15])))]
         return looks.assemble(rng, kind, seed, items, occluders, camera)
+
+
+def _set_all_going(rng: Rng, camera: CameraPath, items: list[SceneObject], taken: list[Disc]) -> None:
+    """Give up to three objects a random motion, in place: sometimes two change places, the others go alone."""
+    movers = [int(index) for index in rng.permutation(len(items))]
+    if len(movers) > 1 and rng.random() < 0.25 and _swap(rng, items, taken, movers[0], movers[1]):
+        movers = movers[2:]
+    in_the_air = rng.random() < 0.5
+    for order, index in enumerate(movers[: int(rng.integers(0, 4))]):
+        _set_going(rng, camera, items, taken, index, may_rise=in_the_air and order == 0)
+
+
+def _swap(rng: Rng, items: list[SceneObject], taken: list[Disc], one: int, other: int) -> bool:
+    """Let two objects change places; False when something is in the way."""
+    others = [disc for index, disc in enumerate(taken) if index not in (one, other)]
+    wait_s, move_s = rng.uniform(0.1, 0.8), rng.uniform(1.2, 2.5)
+    paths = layout.swap(items[one], items[other], others, wait_s=wait_s, move_s=move_s)
+    if paths is None:
+        return False
+    for index, path in zip((one, other), paths, strict=True):
+        taken.extend(layout.sweep(path, layout.footprint_radius(items[index])))
+        items[index] = layout.on_path(items[index], path)
+    return True
 
 
 def _set_going(
@@ -96,9 +117,10 @@ def _set_going(
     elif may_rise:
         path = motions.leaving(rng, camera, item, wait_s=wait_s, move_s=move_s)
     else:
-        push = layout.push(rng, camera, item, others, reach_m=(0.06, 0.3), margin=-0.1, wait_s=wait_s, move_s=move_s)
-        if push is None:
+        slide = layout.roll if layout.rolls(item) else layout.push
+        way = slide(rng, camera, item, others, reach_m=(0.06, 0.3), margin=-0.1, wait_s=wait_s, move_s=move_s)
+        if way is None:
             return
-        path = push
+        path = way
         taken.extend(layout.sweep(path, layout.footprint_radius(item)))
     items[index] = layout.on_path(item, path)
