@@ -7,12 +7,13 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
 
 from referent.sources.simulation import looks
 from referent.sources.simulation.layout import on_path, rest_height
 from referent.sources.simulation.render import render
 from referent.sources.simulation.scenes import named_scene, sample_scene
-from referent.sources.simulation.simulate import render_clip, simulate
+from referent.sources.simulation.simulate import render_clip, simulate, simulate_many
 from referent.sources.simulation.stage import set_stage
 from referent.sources.simulation.truth import SimulatedFrame
 from referent.sources.simulation.vocabulary import CATEGORIES, COLORS, PARTS
@@ -160,6 +161,42 @@ def test_many_pictures_in_one_call_equal_one_at_a_time() -> None:
         assert (together.rgb[index] - picture.rgb[0]).abs().mean() < 1e-3
         count = picture.amodal_px.shape[1]
         assert (together.amodal_px[index, 1:count] - picture.amodal_px[0, 1:]).abs().max() <= 2
+
+
+SHOTS = [(1, "clip", 0), (1, "clip", 6), (2, "clip", 3), (4, "still", 0)]
+
+
+def assert_alike(one: SimulatedFrame, other: SimulatedFrame) -> None:
+    """The same frame up to rounding: a pixel here and there may fall to the other side of an edge."""
+    assert one.frame.stamp_ns == other.frame.stamp_ns
+    assert (one.truth.instance_ids != other.truth.instance_ids).mean() < 0.002
+    assert (one.truth.part_ids != other.truth.part_ids).mean() < 0.002
+    assert np.abs(one.frame.rgb.astype(int) - other.frame.rgb.astype(int)).mean() < 0.3
+    assert np.median(np.abs(one.truth.depth_m - other.truth.depth_m)) < 1e-5
+    assert one.frame.depth_m is not None
+    assert other.frame.depth_m is not None
+    assert (np.isnan(one.frame.depth_m) != np.isnan(other.frame.depth_m)).mean() < 0.01
+    for a, b in zip(one.truth.objects, other.truth.objects, strict=True):
+        assert a.in_view_fraction == pytest.approx(b.in_view_fraction, abs=0.01)
+        assert (a.category, a.instance_id, set(a.parts_xyxy)) == (b.category, b.instance_id, set(b.parts_xyxy))
+        assert a.amodal_px == pytest.approx(b.amodal_px, abs=3)
+        assert np.array_equal(a.camera_from_object, b.camera_from_object)
+
+
+def test_frames_of_many_scenes_in_one_call_are_those_of_each_scene_alone() -> None:
+    shots = [(sample_scene(seed, kind), index) for seed, kind, index in SHOTS]
+    together = simulate_many(shots, fps=10, width=96, height=72)
+    for seen, (scene, index) in zip(together, shots, strict=True):
+        assert_alike(seen, list(simulate(scene, frames=index + 1, fps=10, width=96, height=72))[index])
+    assert simulate_many([]) == []
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_cuda_draws_what_the_processor_draws() -> None:
+    shots = [(sample_scene(seed, kind), index) for seed, kind, index in SHOTS]
+    here, there = (simulate_many(shots, fps=10, width=96, height=72, device=name) for name in ("cpu", "cuda"))
+    for one, other in zip(here, there, strict=True):
+        assert_alike(one, other)
 
 
 def test_sensor_depth_is_near_the_truth_but_for_borders() -> None:

@@ -67,6 +67,8 @@ def test_objects_rest_on_the_table_and_never_sink_into_it() -> None:
 
 def test_training_scenes_and_held_out_scenes_share_no_seed() -> None:
     names = [*KINDS, *(f"named/{name}" for name in SCENE_NAMES)]
+    assert len(set(names)) == len(names)
+    assert not any("/" in kind for kind in KINDS)  # so "kind/seed" is no "named/name/seed", whatever the numbers
     seeds = [seed_of(name, number) for name in names for number in range(2000)]
     assert len(set(seeds)) == len(seeds)
     assert sample_scene(5, "still").objects[0].body.base != sample_scene(5, "still_test").objects[0].body.base

@@ -69,7 +69,7 @@ def _texture(frames: Frames, on_table: Tensor, x: Tensor, y: Tensor) -> Tensor:
     right, bottom = (left + 1) & mask, (top + 1) & mask
     base = tile.int() * (TILE_PX * TILE_PX)
     upper, lower = base + top * TILE_PX, base + bottom * TILE_PX
-    texels = bank().to(x.device).view(-1)
+    texels = bank(x.device).view(-1)
 
     def at(index: Tensor) -> Tensor:
         return texels.index_select(0, index.reshape(-1)).view_as(x)

@@ -29,6 +29,10 @@ class Pictures:
     glare: Tensor  # (B, H, W) float32 in [0, 1], how much a depth camera is dazzled by a mirroring surface
     amodal_px: Tensor  # (B, I) int64
 
+    def cpu(self) -> Pictures:
+        """The same pictures in the processor's memory."""
+        return Pictures(**{name: value.cpu() for name, value in vars(self).items()})
+
 
 def render(shots: Stage, *, device: str = "cpu", blurred: bool = True) -> Pictures:
     """Draw all pictures of a stage; `blurred` by what moves while the shutter is open."""

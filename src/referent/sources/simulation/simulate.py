@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -17,6 +17,7 @@ from referent.sources.simulation.world import Scene, SceneObject
 from referent.types import Array, RgbdFrame
 
 CAMERA_FRAME = "camera_color_optical_frame"
+START_NS = 1_000_000_000
 
 
 def simulate(
@@ -26,33 +27,62 @@ def simulate(
     fps: float = 30,
     width: int = 640,
     height: int = 480,
-    start_ns: int = 1_000_000_000,
+    start_ns: int = START_NS,
     noise: bool = True,
+    device: str = "cpu",
 ) -> Iterator[SimulatedFrame]:
-    """Yield `frames` frames of a scene from its beginning; the same bits every time."""
+    """Yield `frames` frames of a scene from its beginning; on one device the same bits every time."""
     for index in range(frames):
-        shots = stage.set_stage([(scene, [index / fps])], width=width, height=height)
-        pictures = render(shots)
-        truth = _truth(scene, shots, pictures, index / fps)
+        yield from simulate_many(
+            [(scene, index)], fps=fps, width=width, height=height, start_ns=start_ns, noise=noise, device=device
+        )
+
+
+def simulate_many(
+    shots: Sequence[tuple[Scene, int]],
+    *,
+    fps: float = 30,
+    width: int = 640,
+    height: int = 480,
+    start_ns: int = START_NS,
+    noise: bool = True,
+    device: str = "cpu",
+) -> list[SimulatedFrame]:
+    """Frames of any scenes, each given as a scene and a frame number, drawn in one go on a torch device.
+
+    Each frame is the one that `simulate` yields, up to rounding.
+    """
+    if not shots:
+        return []
+    staged = stage.set_stage([(scene, [index / fps]) for scene, index in shots], width=width, height=height)
+    pictures = render(staged, device=device).cpu()
+    seen = []
+    for place, (scene, index) in enumerate(shots):
+        picture, alone = _one(pictures, place), stage.one_of(staged, place)
         stamp_ns = start_ns + round(index * 1e9 / fps)
-        yield SimulatedFrame(_sensed(scene, shots, pictures, index, stamp_ns, noise=noise), truth)
+        frame = _sensed(scene, alone, picture, index, stamp_ns, noise=noise)
+        seen.append(SimulatedFrame(frame, _truth(scene, alone, picture, index / fps)))
+    return seen
+
+
+def _one(pictures: Pictures, place: int) -> Pictures:
+    """One of the pictures, alone."""
+    return Pictures(**{name: value[place : place + 1] for name, value in vars(pictures).items()})
 
 
 def render_clip(
-    scene: Scene, *, frames: int, width: int, height: int, fps: float = 30, noise: bool = True
+    scene: Scene, *, frames: int, width: int, height: int, fps: float = 30, noise: bool = True, device: str = "cpu"
 ) -> tuple[Array, Array]:
     """Only rgb (T, H, W, 3) uint8 and instance ids (T, H, W) uint8, equal to those of `simulate`."""
     colors, ids = [], []
     for index in range(frames):
-        pictures = render(stage.set_stage([(scene, [index / fps])], width=width, height=height))
-        generator = sensors.noise_generator(scene, index)
-        colors.append(
-            _bytes(
-                sensors.noisy_rgb(pictures.rgb[0], strength=scene.lens.noise, generator=generator)
-                if noise
-                else pictures.rgb[0]
-            )
-        )
+        staged = stage.set_stage([(scene, [index / fps])], width=width, height=height)
+        pictures = render(staged, device=device).cpu()
+        rgb = pictures.rgb[0]
+        if noise:
+            generator = sensors.noise_generator(scene, index)
+            rgb = sensors.noisy_rgb(rgb, strength=scene.lens.noise, generator=generator)
+        colors.append(_bytes(rgb))
         ids.append(pictures.ids[0].numpy())
     return np.stack(colors), np.stack(ids)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -14,6 +14,7 @@ from referent.sources.simulation.vocabulary import PARTS
 from referent.sources.simulation.world import Body, Scene
 from referent.types import Array, Intrinsics
 
+ROW_COLUMNS = ("instance", "part", "world_from_surface", "motion", "geometry", "look", "low", "high")
 NEAR_M = 0.05  # nothing closer to the camera's plane is projected
 PATTERNS: Mapping[str, float] = MappingProxyType({"striped": 1.0, "checkered": 2.0, "wooden": 3.0})
 
@@ -186,6 +187,22 @@ def _stack(moments: list[_Moment], width: int, height: int) -> Stage:
         look=column("look"),
         low=column("low"),
         high=column("high"),
+    )
+
+
+def one_of(stage: Stage, index: int) -> Stage:
+    """The stage of one of its pictures."""
+    rows, picture = np.flatnonzero(stage.frame == index), slice(index, index + 1)
+    return replace(
+        stage,
+        focal_px=stage.focal_px[picture],
+        world_from_camera=stage.world_from_camera[picture],
+        camera_motion=stage.camera_motion[picture],
+        scenes=stage.scenes[picture],
+        times_s=stage.times_s[picture],
+        revolved_count=int((rows < stage.revolved_count).sum()),
+        frame=np.zeros(len(rows), dtype=np.int64),
+        **{name: getattr(stage, name)[rows] for name in ROW_COLUMNS},
     )
 
 
