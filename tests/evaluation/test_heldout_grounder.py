@@ -15,7 +15,6 @@ from referent.evaluation.heldout.grounder import (
     AFTER_WRONG,
     FOLLOW_UP_OTHER_PICTURE,
     OTHER_PICTURE,
-    PLAIN,
     UNSEEN,
     GrounderJudgement,
     ask_plainly,
@@ -23,7 +22,7 @@ from referent.evaluation.heldout.grounder import (
 )
 from referent.evaluation.heldout.grounder_rows import grounder_rows
 from referent.evaluation.heldout.outcomes import Answer, Outcome, judged, matched
-from referent.evaluation.heldout.questions import SHAPES, Picture, Question, questions_about
+from referent.evaluation.heldout.questions import PLAIN, SHAPES, Picture, Question, questions_about
 from referent.evaluation.heldout.rows import Row
 from referent.evaluation.heldout.sheets import write_grounder_sheets
 from referent.sources.simulation.expressions import KINDS, Expression

@@ -147,4 +147,4 @@ def test_strips_show_good_and_bad_ones(tmp_path: Path) -> None:
     for file in files:
         assert file.stat().st_size < 1_000_000
         with Image.open(file) as sheet:
-            assert sheet.width > 8 * 128
+            assert sheet.width > 6 * 128

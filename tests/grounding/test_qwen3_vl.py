@@ -13,7 +13,8 @@ from PIL import Image
 
 from referent.config import GrounderConfig
 from referent.errors import BadInstruction, BadMessage, ConfigError, UnreadableReply, WeightsMissing
-from referent.evaluation.heldout.grounder import OTHER_PICTURE, PLAIN, UNSEEN, judge_grounder
+from referent.evaluation.heldout.grounder import OTHER_PICTURE, UNSEEN, judge_grounder
+from referent.evaluation.heldout.questions import PLAIN
 from referent.grounding.backends.qwen3_vl import Qwen3VLGrounder, load_model, picture_for_model, speak
 from referent.grounding.picture import ground_picture, grounding_lines
 from referent.grounding.prompts import chat_messages, question

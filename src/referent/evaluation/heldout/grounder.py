@@ -11,6 +11,7 @@ from tqdm import tqdm
 from referent.evaluation.heldout.follow_ups import GIVEN, after_own_answers, follow_ups_about
 from referent.evaluation.heldout.outcomes import Outcome, asked
 from referent.evaluation.heldout.questions import (
+    PLAIN,
     SHAPES,
     Picture,
     Question,
@@ -20,10 +21,11 @@ from referent.evaluation.heldout.questions import (
 from referent.sources.simulation.expressions import KINDS
 from referent.types import Grounder, RgbdFrame
 
-PLAIN, UNSEEN = "plain", "unseen wording"
+UNSEEN = "unseen wording"
 OTHER_PICTURE, FOLLOW_UP_OTHER_PICTURE = "other picture", "follow-up, other picture"
 AFTER_RIGHT, AFTER_WRONG = f"{GIVEN}, after a right answer", f"{GIVEN}, after a wrong answer"
 CONTROLLED = "attribute"  # the kind that is asked about another scene's picture, to see whether it looks at all
+LINE = 1  # of the progress bar: the tracker is judged beside it
 
 Render = Callable[..., Picture]
 
@@ -42,7 +44,9 @@ def judge_grounder(
     """Ask everything about `scenes` pictures, and single questions about `shape_scenes` of every other shape."""
     judgement = GrounderJudgement()
     before: list[Question] = []  # the last picture's, to be asked about this one
-    for seed in tqdm(range(first_seed, first_seed + scenes), desc="grounder", unit="picture", disable=None):
+    for seed in tqdm(
+        range(first_seed, first_seed + scenes), desc="grounder", unit="picture", disable=None, position=LINE
+    ):
         picture = render(seed)
         judgement.pictures[seed] = _jpeg(picture.frame)
         judgement.outcomes += _blind(grounder, before, picture.frame)
@@ -50,7 +54,7 @@ def judge_grounder(
         judgement.outcomes += outcomes
     for name, size in SHAPES.items():
         seeds = range(first_seed, first_seed + shape_scenes)
-        for seed in tqdm(seeds, desc=f"grounder, {name}", unit="picture", disable=None):
+        for seed in tqdm(seeds, desc=f"grounder, {name}", unit="picture", disable=None, position=LINE):
             judgement.outcomes += [asked(grounder, each) for each in questions_about(render(seed, size), name)]
     return judgement
 

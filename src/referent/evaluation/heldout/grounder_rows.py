@@ -11,11 +11,10 @@ from referent.evaluation.heldout.grounder import (
     AFTER_WRONG,
     FOLLOW_UP_OTHER_PICTURE,
     OTHER_PICTURE,
-    PLAIN,
     UNSEEN,
 )
 from referent.evaluation.heldout.outcomes import Outcome
-from referent.evaluation.heldout.questions import SHAPES
+from referent.evaluation.heldout.questions import PLAIN, SHAPES
 from referent.evaluation.heldout.rows import Row
 
 GROUP = "grounder"

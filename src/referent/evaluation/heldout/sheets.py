@@ -13,16 +13,19 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from referent.evaluation.heldout.follows import Follow
-from referent.evaluation.heldout.grounder import PLAIN, GrounderJudgement
+from referent.evaluation.heldout.grounder import GrounderJudgement
 from referent.evaluation.heldout.outcomes import Outcome
+from referent.evaluation.heldout.questions import PLAIN
 from referent.evaluation.heldout.tracker import TrackerJudgement
+from referent.grounding.answers import THOUSANDTHS
+from referent.grounding.replies import locate
 from referent.types import Array
 
 EACH = 4  # successes, and as many failures
 TILE_PX = (400, 300)
 TEXT_LINES, TEXT_PX, TEXT_WIDTH = 4, 15, 50  # characters a line
 TRUTH, ANSWER, INK, PAPER = (0, 158, 115), (230, 97, 0), (30, 34, 40), (255, 255, 255)
-TRUTH_INK, ANSWER_INK = (0, 110, 80), (190, 70, 0)
+TRUTH_INK, ANSWER_INK, EARLIER = (0, 110, 80), (190, 70, 0), (110, 116, 124)
 GAP_PX, HEAD_PX = 8, 34
 JPEG_QUALITY = 85
 
@@ -57,17 +60,25 @@ def _tile(outcome: Outcome, jpeg: bytes) -> Image.Image:
     tile = Image.new("RGB", (TILE_PX[0], TILE_PX[1] + TEXT_LINES * (TEXT_PX + 4) + 6), PAPER)
     tile.paste(shown, (0, 0))
     draw = ImageDraw.Draw(tile)
-    for boxes, color, width in ((outcome.wanted, TRUTH, 5), (outcome.answered, ANSWER, 2)):
+    earlier = _earlier_boxes(outcome, picture.size)
+    for boxes, color, width in ((earlier, EARLIER, 3), (outcome.wanted, TRUTH, 5), (outcome.answered, ANSWER, 2)):
         for box in boxes:
             draw.rectangle([float(edge) * scale for edge in box], outline=color, width=width)
     _write_lines(draw, list(_texts(outcome)), TILE_PX[1] + 4)
     return tile
 
 
+def _earlier_boxes(outcome: Outcome, size: tuple[int, int]) -> list[Array]:
+    """What was answered to the turn before, in pixels of a picture of `size` (width, height)."""
+    scale = (size[0] / THOUSANDTHS, size[1] / THOUSANDTHS)
+    answers = [locate(turn.answer, scale=scale, size=size) for turn in outcome.history]
+    return [item.box_xyxy for answer in answers for item in answer.items if item.box_xyxy is not None]
+
+
 def _texts(outcome: Outcome) -> Iterator[tuple[str, tuple[int, int, int]]]:
     """What was said before, what is said, and what was answered."""
     for turn in outcome.history:
-        yield f"before: “{turn.question}”", (110, 116, 124)
+        yield f"before: “{turn.question}”, answered as in grey", EARLIER
     yield f"“{outcome.text}”", INK
     if not outcome.parsed:
         yield "the answer cannot be read", ANSWER_INK
@@ -140,7 +151,7 @@ def _frame_text(follow: Follow, index: int) -> str:
 
 def _outlined(rgb: Array, truth: Array, mask: Array) -> Array:
     picture = np.ascontiguousarray(rgb).copy()
-    for region, color, width in ((truth, TRUTH, 3), (mask, ANSWER, 1)):
+    for region, color, width in ((truth, TRUTH, 2), (mask, ANSWER, 1)):
         contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(picture, contours, -1, color, width)
     return picture

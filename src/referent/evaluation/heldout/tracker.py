@@ -24,7 +24,7 @@ from referent.evaluation.lines import Line
 from referent.types import Array
 
 GROUP = "tracker"
-SHOWN_FRAMES = 8  # of a clip, in a strip of pictures
+SHOWN_FRAMES = 6  # of a clip, in a strip of pictures
 EQUAL_POINTS = 0.5  # of J&F: rounding differs, and now and then tips a decision
 
 
