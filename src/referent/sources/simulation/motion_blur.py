@@ -57,7 +57,7 @@ def flow(shots: Stage, surface: Surface, index: int, device: str) -> Tensor:
     focal = float(shots.focal_px[index])
     moved = _moved(place, depth, tensor(shots.camera_motion[index, :3].reshape(12, 1), device), focal)
     own = tensor(shots.moves_alone(), device)
-    bodies = torch.nonzero((row >= 0) & own[row.clamp(min=0)])[:, 0] if len(own) else row[:0].long()
+    bodies = torch.nonzero((row >= 0) & own[row.clamp(min=0)])[:, 0]
     if len(bodies):
         motions = tensor(shots.motion[:, :3].reshape(-1, 12).T.copy(), device).index_select(1, row[bodies])
         moved[:, bodies] = _moved(place[:, bodies], depth[bodies], motions, focal)
