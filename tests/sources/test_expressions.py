@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from referent.sources.simulation.expressions import KINDS, Expression, expressions_for, words_of_expressions
+from referent.sources.simulation.phrases.voice import Found, voice_from
 from referent.sources.simulation.truth import FrameTruth, ObjectTruth
 from referent.sources.simulation.wording import HELD_OUT_SENTENCES, SENTENCES, sentence
 
@@ -30,8 +31,8 @@ def a_thing(
     material = next((w for w in extra if w in ("striped", "checkered")), "plain")
     pose = np.eye(4)
     pose[:3, 3] = (x_m, 0.0, z_m)
-    x = (x_m + 0.5) * 200
-    box = np.array([x, 100, x + 30, 130], np.float32) if visible_px else None
+    x, y = (x_m / z_m + 0.5) * 300, 100 / z_m  # what is nearer appears lower and farther from the middle
+    box = np.array([x, y, x + 30, y + 30], np.float32) if visible_px else None
     size = next((w for w in extra if w in ("small", "large")), "")
     return ObjectTruth(
         number, category, color, material, size, pose, np.full(3, size_m), visible_px, amodal_px, in_view, box
@@ -140,7 +141,7 @@ def test_an_empty_table_has_only_absent_things() -> None:
 def test_held_out_sentences_are_never_said_in_training() -> None:
     assert not set(SENTENCES) & set(HELD_OUT_SENTENCES)
     rng = np.random.default_rng(0)
-    training = {sentence("X", rng) for _ in range(5000)}
+    training = {sentence(Found("X"), voice_from(rng)) for _ in range(5000)}
     assert not {template.format("X") for template in HELD_OUT_SENTENCES} & training
 
 
