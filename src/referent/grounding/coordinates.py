@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import log
+
 import numpy as np
 
 from referent.errors import ConfigError
@@ -27,6 +30,12 @@ def pixels_per_unit(
     if space not in units:
         raise ConfigError(f"coordinate space {space!r} is not one of {', '.join(SPACES)}")
     return width / units[space], height / units[space]
+
+
+def nearest_shape(size: tuple[int, int], shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Of `shapes` (width, height) the one whose aspect is nearest to that of `size`; the first of equal ones."""
+    aspect = log(size[0] / size[1])
+    return min(shapes, key=lambda shape: abs(log(shape[0] / shape[1]) - aspect))
 
 
 def padded_size(width: int, height: int, aspect: float) -> tuple[int, int]:
