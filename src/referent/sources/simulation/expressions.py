@@ -17,11 +17,13 @@ from referent.sources.simulation.phrases import (
     descriptions,
     extremes,
     follow_ups,
+    happenings,
     negations,
     parts,
     places,
     sets,
     singles,
+    tasks,
     uses,
 )
 from referent.sources.simulation.phrases.absences import absent
@@ -130,5 +132,7 @@ def boxes_of(expression: Expression, truth: FrameTruth) -> list[Array]:
 
 def words_of_expressions() -> set[str]:
     """Every word that expressions, dialogues, roles and events can hold, known or held out, and some more."""
-    families = (descriptions, extremes, follow_ups, negations, parts, places, sets, singles, uses)
+    families = (
+        descriptions, extremes, follow_ups, happenings, negations, parts, places, sets, singles, tasks, uses,
+    )  # fmt: skip
     return wording.words_of_sentences().union(*(family.WORDS for family in families))
