@@ -18,7 +18,7 @@ KIND = "event"
 SECONDS = 0.5  # fewer frames than this tell nothing
 IN_THE_PLURAL = (
     (" that was ", " that were "), (" which was ", " which were "), ("where it was", "where they were"),
-    (" moves", " move"), ("changed its place", "changed their places"),
+    (" moves", " move"),
 )  # fmt: skip
 
 

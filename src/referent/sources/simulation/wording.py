@@ -46,7 +46,8 @@ AROUND_UTTERANCES: tuple[str, ...] = (
     "now {}", "please help me, {}", "hello, {}", "so {}", "you know, {}", "tell me, {}", "excuse me, {}",
 )  # fmt: skip
 HELD_OUT_AROUND_UTTERANCES: tuple[str, ...] = (
-    "robot, help me, {}", "ok robot, {}", "please tell me, {}", "hello robot, {}", "{}, thank you", "listen, {}",
+    "robot, help me, {}", "ok robot, {}", "please tell me, {}", "hello robot, {}", "listen, {}",
+    "robot, could you help me, {}",
 )  # fmt: skip
 
 FILLERS: tuple[str, ...] = (
@@ -122,12 +123,13 @@ TELLING_WORDS: tuple[str, ...] = (
 
 def sentence(found: Found, voice: Voice, *, held_out: bool = False) -> str:
     """The phrase inside a random sentence that suits it, at times with filler words around it."""
-    text = voice.pick(_SUITING[held_out][found.form]).format(found.phrase)
+    template = voice.pick(_SUITING[held_out][found.form])
     if voice.chance(0.25):
         filler = voice.pick(HELD_OUT_FILLERS if held_out else FILLERS)
         comma = "," if voice.chance(0.3) else ""
-        text = f"{text}{comma} {filler}" if voice.chance(0.6) else f"{filler}{comma} {text}"
-    return text
+        filled = f"{template}{comma} {filler}" if voice.chance(0.6) else f"{filler}{comma} {template}"
+        template = template if filled in _KEPT_FOR_TESTS else filled
+    return template.format(found.phrase)
 
 
 def words_of_sentences() -> set[str]:
@@ -140,6 +142,7 @@ def _for_several(sentences: tuple[str, ...], more: tuple[str, ...]) -> tuple[str
     return tuple(text for text in sentences if not {"is", "s"} & words_in([text])) + more
 
 
+_KEPT_FOR_TESTS = frozenset((*HELD_OUT_SENTENCES, *HELD_OUT_PLURAL_SENTENCES, *HELD_OUT_AROUND_UTTERANCES))
 _SUITING = {
     False: {
         "thing": SENTENCES,

@@ -189,8 +189,8 @@ HAPPENINGS: tuple[Happening, ...] = (
     Happening(
         moved,
         Wording(
-            ("the {noun} that moved", "the {noun} that was moved", "the {noun} that has moved"),
-            ("the {noun} which was moved", "the {noun} that changed its place"),
+            ("the {noun} that moved", "the {noun} that was moved", "the {noun} that has been moved"),
+            ("the {noun} which was moved", "the {noun} that has moved"),
         ),
     ),
     Happening(
@@ -211,7 +211,7 @@ HAPPENINGS: tuple[Happening, ...] = (
     Happening(
         rises,
         Wording(
-            ("the {noun} that is being lifted", "the {noun} being lifted", "the rising {noun}"),
+            ("the {noun} that is being lifted", "the {noun} being lifted", "the {noun} being raised"),
             ("the {noun} which is being lifted", "the {noun} being lifted up"),
         ),
     ),
@@ -247,7 +247,7 @@ HAPPENINGS: tuple[Happening, ...] = (
         came_back,
         Wording(
             ("the {noun} that came back", "the {noun} that is back", "the {noun} that was gone and is back"),
-            ("the {noun} which came back", "the {noun} that has come back"),
+            ("the {noun} which came back", "the {noun} which is back"),
         ),
     ),
     Happening(
@@ -258,4 +258,4 @@ HAPPENINGS: tuple[Happening, ...] = (
         ),
     ),
 )
-WORDS = {"were", "are", "have", "their", "places", "they"}.union(*(each.wording.words for each in HAPPENINGS))
+WORDS = {"were", "are", "have", "they"}.union(*(each.wording.words for each in HAPPENINGS))

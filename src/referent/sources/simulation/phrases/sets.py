@@ -19,6 +19,7 @@ COUNTED = Wording(
     ("the {count} {many}", "{count} {many}", "all {count} {many}", "the {count} {many} there"),
     ("all of the {count} {many}", "all the {count} {many}", "each of the {count} {many}"),
 )
+TWO = Wording(("the two {many}", "two {many}", "the two {many} there"), ("both of the two {many}", "my two {many}"))
 BOTH = Wording(
     ("both {many}", "both of the {many}", "both the {many}", "the pair of {many}"),
     ("the {many}, both of them", "both my {many}"),
@@ -37,7 +38,7 @@ ALL_THERE = Wording(
 )
 WORDS = (
     {"them", "there", "my", *COUNTS.values()}
-    | {word for wording in (ALL, COUNTED, BOTH, TOGETHER, EVERYTHING, ALL_THERE) for word in wording.words}
+    | {word for wording in (ALL, COUNTED, TWO, BOTH, TOGETHER, EVERYTHING, ALL_THERE) for word in wording.words}
 )  # fmt: skip
 
 
@@ -80,6 +81,8 @@ def _counted_or_all(description: Description, meant: Figures, voice: Voice) -> s
     draw, count = voice.dice.random(), len(meant)
     if count == 2 and draw < 0.25:
         return voice.say(BOTH).format(many=many)
+    if count == 2 and draw < 0.5:
+        return voice.say(TWO).format(many=many)
     if count in COUNTS and draw < 0.5:
         return voice.say(COUNTED).format(many=many, count=COUNTS[count])
     return voice.say(ALL).format(many=many, one=plain_phrase(description, voice, noun=voice.pick(("object", "thing"))))

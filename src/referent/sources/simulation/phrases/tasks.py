@@ -33,8 +33,8 @@ TASKS: tuple[Task, ...] = (
     Task(
         Wording(
             ("put {pick} into {place}", "put {pick} in {place}", "place {pick} in {place}", "drop {pick} into {place}",
-             "pick up {pick} and put it into {place}", "take {pick} and drop it into {place}"),
-            ("put {pick} inside {place}", "lay {pick} into {place}", "grab {pick} and place it inside {place}"),
+             "pick up {pick} and put it into {place}", "put {pick} inside {place}"),
+            ("place {pick} inside {place}", "set {pick} into {place}", "take {pick} and drop it into {place}"),
         ),
         _holds,
     ),
@@ -42,7 +42,8 @@ TASKS: tuple[Task, ...] = (
         Wording(
             ("put {pick} on {place}", "place {pick} on {place}", "put {pick} on top of {place}",
              "stack {pick} on {place}", "set {pick} onto {place}", "take {pick} and put it on {place}"),
-            ("lay {pick} on {place}", "set {pick} down on {place}", "pick up {pick}, then place it on top of {place}"),
+            ("stack {pick} onto {place}", "set {pick} down on {place}",
+             "pick up {pick}, then place it on top of {place}"),
         ),
         _carries,
     ),
@@ -50,7 +51,7 @@ TASKS: tuple[Task, ...] = (
         Wording(
             ("put {pick} next to {place}", "move {pick} next to {place}", "place {pick} beside {place}",
              "set {pick} near {place}", "push {pick} next to {place}", "pick up {pick} and put it beside {place}"),
-            ("stand {pick} beside {place}", "put {pick} close to {place}", "take {pick}, then set it next to {place}"),
+            ("set {pick} beside {place}", "put {pick} close to {place}", "take {pick}, then set it next to {place}"),
         ),
         _any,
     ),
@@ -66,7 +67,7 @@ TASKS: tuple[Task, ...] = (
         Wording(
             ("bring {pick} to {place}", "move {pick} to {place}", "take {pick} to {place}", "carry {pick} to {place}",
              "push {pick} towards {place}", "move {pick} over to {place}"),
-            ("bring {pick} over to {place}", "slide {pick} to {place}", "deliver {pick} to {place}"),
+            ("bring {pick} over to {place}", "push {pick} over to {place}", "carry {pick} towards {place}"),
         ),
         _any,
     ),
