@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from referent.config import Config, load_config
-from referent.errors import ConfigError, ReferentError
+from referent.config import Config, load_config, override
+from referent.errors import ConfigError, ReferentError, WeightsMissing
 from referent.evaluation.heldout import judge as judging
 from referent.evaluation.heldout.clips import render_clip
 from referent.evaluation.heldout.first_mask import first_mask_times
@@ -131,6 +131,14 @@ def test_what_is_measured_is_printed_and_written_down(tmp_path: Path, monkeypatc
     assert measured["followed"][0]["seed"] == 7
     equal = next(line for line in measured["bars"] if line["measure"].startswith("ours less official"))
     assert equal["reached"] is True
+
+
+def test_a_missing_model_is_told_at_once_and_from_the_process_of_its_part() -> None:
+    with pytest.raises(WeightsMissing, match="no_tracker"):
+        run_suite("heldout", override(load_config(), {"tracker.model": "no_tracker"}))
+    deaf = override(load_config(), {"grounder.model": "no_grounder"})
+    with pytest.raises(WeightsMissing, match="no_grounder"):
+        run_suite("heldout", deaf, parts="grounder,pipeline", first_seed=3, scenes=1)
 
 
 def test_every_part_has_its_rows_and_its_facts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from math import isfinite
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -88,6 +90,8 @@ def judge(config: Config, plan: Plan, *, output: Path | None = None) -> Line:
 
     Raises WeightsMissing when a model is absent, ConfigError when settings cannot be met.
     """
+    if plan.parts != ("grounder",):
+        resolve(config.tracker.model)  # here and now: in a process of its own it is told late
     measured: Line = {"suite": HELDOUT, "plan": asdict(plan), "bars": []}
     for rows, facts in _judged(config, plan, output):
         measured["bars"] += [row.line() for row in rows]
@@ -109,12 +113,18 @@ def _judged(config: Config, plan: Plan, output: Path | None) -> Iterator[Part]:
         yield from (judge_part(config, plan, output) for judge_part in wanted)
     else:
         context = get_context("spawn")
-        bars = {"initializer": tqdm.set_lock, "initargs": (context.RLock(),)}
-        with ProcessPoolExecutor(AT_ONCE, mp_context=context, **bars) as processes:
+        lock = context.RLock()
+        with ProcessPoolExecutor(AT_ONCE, mp_context=context, initializer=_begin, initargs=(lock,)) as processes:
             running = [processes.submit(judge_part, config, plan, output) for judge_part in wanted]
             yield from (part.result() for part in running)
     if "first_mask" in plan.parts:
         yield _first_mask(config, plan)
+
+
+def _begin(bars_lock: Any) -> None:
+    """At the start of a part's process: bars do not write into each other, and Ctrl-C ends it without a word."""
+    tqdm.set_lock(bars_lock)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _tracker(config: Config, plan: Plan, output: Path | None) -> Part:

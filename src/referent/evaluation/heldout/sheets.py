@@ -23,7 +23,7 @@ from referent.types import Array
 
 EACH = 4  # successes, and as many failures
 TILE_PX = (400, 300)
-TEXT_LINES, TEXT_PX, TEXT_WIDTH = 4, 15, 50  # characters a line
+TEXT_LINES, TEXT_PX, TEXT_WIDTH = 5, 15, 50  # characters a line
 TRUTH, ANSWER, INK, PAPER = (0, 158, 115), (230, 97, 0), (30, 34, 40), (255, 255, 255)
 TRUTH_INK, ANSWER_INK, EARLIER = (0, 110, 80), (190, 70, 0), (110, 116, 124)
 GAP_PX, HEAD_PX = 8, 34
@@ -78,7 +78,7 @@ def _earlier_boxes(outcome: Outcome, size: tuple[int, int]) -> list[Array]:
 def _texts(outcome: Outcome) -> Iterator[tuple[str, tuple[int, int, int]]]:
     """What was said before, what is said, and what was answered."""
     for turn in outcome.history:
-        yield f"before: “{turn.question}”, answered as in grey", EARLIER
+        yield f"before: “{turn.question}” (answer in grey)", EARLIER
     yield f"“{outcome.text}”", INK
     if not outcome.parsed:
         yield "the answer cannot be read", ANSWER_INK
