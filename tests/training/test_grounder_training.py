@@ -14,6 +14,7 @@ from PIL import Image
 from transformers import PreTrainedTokenizerFast
 
 from referent.errors import BadMessage
+from referent.grounding.answers import answer_text
 from referent.grounding.backends.qwen3_vl import load_model, speak
 from referent.grounding.backends.qwen3_vl_processor import PictureProcessor
 from referent.grounding.prompts import chat_messages
@@ -26,7 +27,6 @@ from referent.training.grounder_forward import PackedForward, grid_of, patches_f
 from referent.training.grounder_losses import answer_loss
 from referent.training.grounder_model import (
     PICTURE_SIZES,
-    answer_text,
     build_model,
     build_processor,
     build_tokenizer,

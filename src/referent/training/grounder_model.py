@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,6 @@ CHAT_TEMPLATE = (
     "{%- elif part.type == 'text' -%}{{ part.text }}{%- endif -%}{%- endfor -%}{%- endif -%}{{ '<|im_end|>\\n' }}"
     "{%- endfor -%}{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}"
 )
-
-
-def answer_text(boxes: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
-    """The answer a model of this family writes: JSON, coordinates in thousandths of the picture."""
-    return json.dumps([{"bbox_2d": list(box), "label": label} for box, label in zip(boxes, labels, strict=True)])
 
 
 def build_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:

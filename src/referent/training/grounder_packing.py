@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+from referent.grounding.answers import answer_text, thousandths
 from referent.grounding.prompts import chat_messages
 from referent.sources.simulation.dialogues import dialogue_for
 from referent.sources.simulation.expressions import KINDS, Expression, boxes_of, expressions_for
@@ -17,7 +18,7 @@ from referent.sources.simulation.truth import FrameTruth, ObjectTruth
 from referent.sources.simulation.vocabulary import CATEGORIES, COLORS, MATERIALS, PARTS
 from referent.sources.simulation.wording import STRAY_WORDS
 from referent.training.grounder_forward import Grid, cells_of, grid_of, merged_order
-from referent.training.grounder_model import BOX_NEXT, BOX_OPEN, MERGE, NUMBERS, PATCH, answer_text
+from referent.training.grounder_model import BOX_NEXT, BOX_OPEN, MERGE, PATCH
 from referent.training.grounder_stills import Example
 from referent.types import Array, Turn
 
@@ -122,7 +123,7 @@ class Packer:
     def _add_dialogue(self, row: Row, number: int, asked: Asked, truth: FrameTruth, rng: np.random.Generator) -> bool:
         size = (row.rgb.shape[1], row.rgb.shape[0])
         expression = asked.expression
-        grid_boxes = [_thousandths(box, size) for box in boxes_of(expression, truth)]
+        grid_boxes = [thousandths(box, size) for box in boxes_of(expression, truth)]
         answer = answer_text(grid_boxes, [_label(truth, number, expression.part) for number in expression.instance_ids])
         text = _with_stray_words(expression.text, rng)
         said = self._ids(self._chat(text, asked.history).split("<|vision_end|>")[1])
@@ -218,7 +219,7 @@ def dense_labels(truth: FrameTruth) -> tuple[Array, Array]:
                 1 + MATERIALS.index(thing.material),
                 1 + SIZES.index(thing.size_word),
             )
-            boxes[mine] = _center_box(_thousandths(thing.box_xyxy, (width, height)))
+            boxes[mine] = _center_box(thousandths(thing.box_xyxy, (width, height)))
     order = merged_order((rows, columns)).numpy()
     return labels[order], boxes[order]
 
@@ -244,7 +245,7 @@ def _dialogues(truth: FrameTruth, rng: np.random.Generator) -> list[Asked]:
         if drawn is None:
             continue
         said, then = drawn
-        boxes = [_thousandths(_shaken(thing.box_xyxy, size, rng), size) for thing in _things(truth, said.answered_ids)]
+        boxes = [thousandths(_shaken(thing.box_xyxy, size, rng), size) for thing in _things(truth, said.answered_ids)]
         labels = [_label(truth, number, "") for number in said.answered_ids]
         found.append(Asked(then, (Turn(said.expression.text, answer_text(boxes, labels)),)))
     return found
@@ -277,12 +278,6 @@ def _with_stray_words(text: str, rng: np.random.Generator) -> str:
     unknown = "".join(rng.choice(list(letters), rng.integers(3, 7)))
     word = STRAY_WORDS[rng.integers(len(STRAY_WORDS))] if known else unknown
     return f"{word} {text}" if rng.random() < 0.5 else f"{text} {word}"
-
-
-def _thousandths(box: Array, size: tuple[int, int]) -> list[int]:
-    width, height = size
-    scaled = np.asarray(box, np.float64) * (1000 / np.array([width, height, width, height]))
-    return [int(v) for v in np.clip(np.rint(scaled), 0, NUMBERS - 1)]
 
 
 def _center_box(thousandths: Sequence[int]) -> Array:
