@@ -189,7 +189,9 @@ def anything(phrase: str, things: Things) -> Things:
         return otherwise(phrase, things)
     if any(word in phrase.split() for word in NTH):
         return counted(phrase, things)
-    if re.search(r"between|next to|beside|near (to )?the|close to|closest to the |nearest to the |from the (?!camera)", phrase):
+    if re.search(
+        r"between|next to|beside|near (to )?the|close to|(closest|nearest) to the |from the (?!camera)", phrase
+    ):
         head, tail = phrase.rsplit(" the ", maxsplit=1)
         return placed(phrase, things) if described(tail, things) and described(head, things) else []
     if re.search(r"\b(left|right|behind|back|front|closer|nearer|than|far|near|middle)\b", phrase):
