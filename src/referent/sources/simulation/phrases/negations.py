@@ -6,6 +6,7 @@ from referent.sources.simulation.phrases.descriptions import (
     MATERIAL_WORDS,
     NOUNS,
     Description,
+    a_or_an,
     adjective,
     plain_phrase,
     plural_of,
@@ -17,10 +18,10 @@ from referent.sources.simulation.truth import ObjectTruth
 
 NOT = Wording(
     (
-        "the {noun} that is not {word}", "the {noun} which is not {word}", "a {noun} that is not {word}",
+        "the {noun} that is not {word}", "the {noun} which is not {word}", "{a}{noun} that is not {word}",
         "the {noun} that's not {word}", "the {noun} that isn't {word}", "the {noun} which is anything but {word}",
     ),
-    ("the {noun} which isn't {word}", "a {noun} which is not {word}", "{noun} that is not {word}"),
+    ("the {noun} which isn't {word}", "{a}{noun} which is not {word}", "{noun} that is not {word}"),
 )  # fmt: skip
 NOT_OF_TWO = Wording(
     ("not the {word} {noun} but the other one", "the {noun} other than the {word} one",
@@ -138,4 +139,4 @@ def _worded(noun: Description, lacked: tuple[str, str], voice: Voice) -> str:
     words = noun.category or voice.pick(NOUNS)
     if name == "material" and voice.chance(0.5):
         return voice.say(WITHOUT[value]).format(noun=words)
-    return voice.say(NOT).format(noun=words, word=adjective(name, value, voice))
+    return voice.say(NOT).format(noun=words, a=a_or_an(words), word=adjective(name, value, voice))

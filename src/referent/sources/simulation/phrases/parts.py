@@ -28,7 +28,7 @@ PART = Wording(
 ONLY_PART = Wording(("the {part}", "a {part}", "the only {part}"), ("that {part}", "the {part} there"))
 WITH_PART = Wording(
     ("the {noun} with {a}{part}", "the {noun} that has {a}{part}", "something with {a}{part}"),
-    ("the {noun} which has {a}{part}", "the {noun} with {a}{part} on it", "a {noun} that has {a}{part}"),
+    ("the {noun} which has {a}{part}", "the {noun} with {a}{part} on it", "{noun} that has {a}{part}"),
 )
 WORDS = PART.words | ONLY_PART.words | WITH_PART.words | {"a", "an", "s", "only", "that", "there", *PARTS}
 TRIES = 3
