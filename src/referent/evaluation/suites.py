@@ -83,4 +83,4 @@ def expression_of(case: Case, truth: FrameTruth) -> Expression | None:
         return Expression(words, "attribute", tuple(meant), words)
     rng = np.random.default_rng(case.seed)
     drawn = expressions_for(truth, rng, held_out=True)
-    return next((expression for expression in drawn if len(expression.instance_ids) == 1), None)
+    return next((each for each in drawn if len(each.instance_ids) == 1 and not each.part), None)

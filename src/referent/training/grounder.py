@@ -43,8 +43,8 @@ VISION_SHARE = 0.24  # of the time, for a model that knows nothing yet
 KNOWING_VISION_SHARE = 0.06  # ... and for one that starts from a bundle
 SEEING_WEIGHT = 0.6  # of the dense labels beside the answers: what a thing is takes longest to learn
 FULL: Mapping[str, float] = {  # weights of single questions; of most kinds about four can be asked of a picture
-    "attribute": 2.5, "absent": 2.0, "relation": 2.0, "superlative": 1.2, "ordinal": 1.0, "affordance": 1.5,
-    "plural": 1.6, "negation": 0.8, "part": 0.5, "ambiguous": 0.7, FOLLOW_UP: 2.5,
+    "attribute": 2.0, "absent": 4.0, "relation": 2.0, "superlative": 1.4, "ordinal": 1.0, "affordance": 1.5,
+    "plural": 1.7, "negation": 1.1, "part": 0.5, "ambiguous": 0.7, FOLLOW_UP: 2.5,
 }  # fmt: skip
 EASY: Mapping[str, float] = {"attribute": 6.0, "absent": 1.5, "affordance": 0.3, "superlative": 0.5}
 SIZE_ODDS = (0.4, 0.15, 0.15, 0.2, 0.1)  # of the sizes the model knows
