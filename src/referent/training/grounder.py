@@ -43,11 +43,11 @@ VISION_SHARE = 0.24  # of the time, for a model that knows nothing yet
 KNOWING_VISION_SHARE = 0.06  # ... and for one that starts from a bundle
 SEEING_WEIGHT = 0.6  # of the dense labels beside the answers: what a thing is takes longest to learn
 FULL: Mapping[str, float] = {  # weights of single questions; of most kinds about four can be asked of a picture
-    "attribute": 2.0, "absent": 4.0, "relation": 2.0, "superlative": 1.4, "ordinal": 1.0, "affordance": 1.5,
-    "plural": 1.7, "negation": 1.1, "part": 0.5, "ambiguous": 0.7, FOLLOW_UP: 2.5,
+    "attribute": 2.5, "absent": 4.0, "relation": 2.0, "superlative": 1.4, "ordinal": 1.5, "affordance": 1.5,
+    "plural": 1.8, "negation": 1.2, "part": 0.8, "ambiguous": 0.7, FOLLOW_UP: 2.8,
 }  # fmt: skip
 EASY: Mapping[str, float] = {"attribute": 6.0, "absent": 1.5, "affordance": 0.3, "superlative": 0.5}
-SIZE_ODDS = (0.4, 0.15, 0.15, 0.2, 0.1)  # of the sizes the model knows
+SIZE_ODDS = (0.36, 0.14, 0.14, 0.24, 0.12)  # of the sizes the model knows
 
 
 @dataclass(frozen=True)
