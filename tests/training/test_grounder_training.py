@@ -21,7 +21,7 @@ from referent.grounding.prompts import chat_messages
 from referent.sources.simulation.expressions import words_of_expressions
 from referent.sources.simulation.truth import ObjectTruth
 from referent.sources.simulation.vocabulary import COLORS
-from referent.training.grounder import FULL, Plan, Pool, Trainer, train
+from referent.training.grounder import FULL, Plan, Pool, Trainer, main, train
 from referent.training.grounder_curve import lines_of_run
 from referent.training.grounder_forward import PackedForward, grid_of, patches_from_pictures
 from referent.training.grounder_losses import answer_loss
@@ -245,6 +245,18 @@ def test_a_resumed_trainer_learns_exactly_what_an_unbroken_one_would(tmp_path: P
     resumed.restore(copy.deepcopy(unbroken.state()))
     after = [trainer.learn(batch, 0.5)["loss"] for trainer in (unbroken, resumed)]
     assert after[0] == after[1] < before
+
+
+@pytest.mark.parametrize("wish", [("--start-from", "nowhere"), ("--device", "cuda")])
+def test_what_a_run_cannot_have_is_said_in_one_line(
+    wish: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("sys.argv", ["grounder", "--stills", str(tmp_path), "--output", str(tmp_path / "run"), *wish])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert f"{wish[0]} {wish[1]}:" in capsys.readouterr().err
 
 
 def test_an_empty_pool_says_how_to_fill_it(tmp_path: Path) -> None:

@@ -268,6 +268,10 @@ def main() -> None:
     options = parser.parse_args()
     if (options.output / "checkpoint.pt").exists() and not options.resume:
         parser.error(f"{options.output / 'checkpoint.pt'} exists: pass --resume or choose another --output")
+    if options.start_from is not None and not (options.start_from / "config.json").is_file():
+        parser.error(f"--start-from {options.start_from}: no bundle lies there (config.json is missing)")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch finds no GPU; use cpu")
     torch.set_num_threads(options.threads)
     share = VISION_SHARE if options.start_from is None else KNOWING_VISION_SHARE
     plan = Plan(
