@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -137,12 +138,30 @@ def push(
     move_s: float,
 ) -> Path | None:
     """Slide an object over the table to a free place and back; None when there is no free way."""
+
+    def draw() -> tuple[float, float, float]:
+        return rng.uniform(0, 2 * np.pi), rng.uniform(*reach_m), rng.uniform(-0.9, 0.9)
+
+    return _free_way(draw, camera, item, others, margin=margin, wait_s=wait_s, move_s=move_s)
+
+
+def _free_way(
+    draw: Callable[[], tuple[float, float, float]],
+    camera: CameraPath,
+    item: SceneObject,
+    others: list[Disc],
+    *,
+    margin: float,
+    wait_s: float,
+    move_s: float,
+) -> Path | None:
+    """There and back along the first of some drawn ways (angle, reach in metres, turn) that nothing stands in."""
     start, yaw = item.body.path.at(0.0)
     radius = footprint_radius(item)
     for _ in range(TRIES):
-        angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(*reach_m)
+        angle, reach, turned = draw()
         end = start + reach * np.array([np.cos(angle), np.sin(angle), 0.0])
-        path = _there_and_back(start, end, yaw, rng.uniform(-0.9, 0.9), wait_s=wait_s, move_s=move_s)
+        path = _there_and_back(start, end, yaw, turned, wait_s=wait_s, move_s=move_s)
         clear = all(is_free(disc.x, disc.y, radius, others) for disc in sweep(path, radius))
         if clear and in_picture(camera, item, end, margin=margin):
             return path
@@ -168,17 +187,15 @@ def roll(
     """Roll an object over the table without slipping, and back; None when there is no free way or it cannot roll."""
     if not rolls(item):
         return None
-    start, yaw = item.body.path.at(0.0)
-    radius = footprint_radius(item)
-    for _ in range(TRIES):
+    _, yaw = item.body.path.at(0.0)
+
+    def draw() -> tuple[float, float, float]:
         # A can's axis lies across its yaw, so it rolls along it.
         angle = rng.uniform(0, 2 * np.pi) if item.category == "ball" else yaw + rng.choice([0.0, np.pi])
-        end = start + rng.uniform(*reach_m) * np.array([np.cos(angle), np.sin(angle), 0.0])
-        path = _there_and_back(start, end, yaw, 0.0, wait_s=wait_s, move_s=move_s)
-        clear = all(is_free(disc.x, disc.y, radius, others) for disc in sweep(path, radius))
-        if clear and in_picture(camera, item, end, margin=margin):
-            return replace(path, rolling_radius_m=rest_height(item) - REST_M)
-    return None
+        return angle, rng.uniform(*reach_m), 0.0
+
+    path = _free_way(draw, camera, item, others, margin=margin, wait_s=wait_s, move_s=move_s)
+    return None if path is None else replace(path, rolling_radius_m=rest_height(item) - REST_M)
 
 
 def swap(
