@@ -12,13 +12,12 @@ When to ask is read from the scene's truth here (at least 90 % of the object vis
 decides. The prompts are the grounder's own answers wherever they overlap the true box by half (IoU), else the true box;
 the JSON says which (`prompted_by`, `answered_by`).
 
-The default scene was searched for, because the bundled tracker finds most hidden objects again by itself, also in the
-named scenes `occlusion` and `leave_and_return` (seed 100). Looked at were then held-out random scenes (`clip_test`,
-seeds from 100 on) in which the only object of its color and kind is wholly hidden within 2.5 s and seen again within
-3.5 s, at least 7 cm away. Followed at 320x240 and 12 Hz from the true box, 11 such objects of seeds up to 231 gave one
-that had been followed well and then stayed lost for more than two seconds: the white block of 175, which slides aside
-while a board passes. Plot and video go on until the board has passed back: then even the uncorrected track finds the
-block again, and the corrected one does too, because the first prompt stayed in its memory.
+The default scene was searched for, because the bundled tracker finds most hidden objects again by itself. Looked at
+were held-out random scenes (`clip_test`, seeds 100-366 and 600-897) in which the only object of its color and kind is
+wholly hidden within 2.7 s, seen again within 3.7 s, and has moved 5 cm meanwhile. Followed at 320x240 and 12 Hz from
+the true box, the green mug of 308 is one of four that had been followed well (IoU 0.85) and then stayed lost for more
+than a second. The board comes back at the end of the plot: then the uncorrected track, which had found the mug by
+chance, keeps it, and the corrected one does not.
 """
 
 from __future__ import annotations
@@ -302,7 +301,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("out/late_correction"), metavar="DIR")
     parser.add_argument("--scene", default="clip_test", metavar="NAME", choices=(*SCENE_NAMES, *KINDS))
-    parser.add_argument("--seed", type=int, default=175, metavar="N")
+    parser.add_argument("--seed", type=int, default=308, metavar="N")
     parser.add_argument("--object", type=int, default=1, metavar="ID", help="the object's number in the scene, from 1")
     parser.add_argument("--late", type=float, default=1.0, metavar="S", help="from the question to the answer, seconds")
     parser.add_argument("--seconds", type=float, default=6.0, metavar="S", help="length of the clip")

@@ -89,5 +89,5 @@ def test_an_answer_after_the_end_is_refused(show: Any, tmp_path: Path) -> None:
 
 
 def test_an_object_that_is_not_there_is_refused(show: Any, tmp_path: Path) -> None:
-    with pytest.raises(ReferentError, match="--object 9: the scene has objects 1 to 2"):
+    with pytest.raises(ReferentError, match="--object 9: the scene has objects 1 to 3"):
         show.main(["--object", "9", "--seconds", "0.2", "--width", "64", "--output", str(tmp_path)])

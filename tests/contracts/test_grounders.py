@@ -50,7 +50,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("untrained")
     tokenizer = build_tokenizer(["red", "mug"])
     model = build_model(tokenizer)
-    model.config.picture_size = None  # recorded replies are about the frame itself
+    model.config.picture_sizes = None  # recorded replies are about the frame itself
     save_bundle(model, build_processor(tokenizer), folder)
     return folder
 

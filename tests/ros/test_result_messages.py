@@ -187,7 +187,8 @@ def test_truth_that_went_over_the_network_is_the_truth() -> None:
     for ours, theirs in zip(heard.pop("objects"), told.pop("objects"), strict=True):
         for name in ("quaternion_xyzw", "position_m", "size_m"):
             np.testing.assert_allclose(ours.pop(name), theirs.pop(name), atol=2e-6)
-        assert ours == theirs
+        not_sent = {"material", "size_word", "in_view_fraction", "parts_xyxy"}  # no standard message has room for them
+        assert ours == {name: value for name, value in theirs.items() if name not in not_sent}
     assert heard == told
 
 

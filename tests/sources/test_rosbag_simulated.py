@@ -13,7 +13,7 @@ from referent.errors import BadMessage
 from referent.messages import stamp_ns
 from referent.sources.bag_reader import open_bag
 from referent.sources.rosbag import TRUTH_TOPIC, read_bag
-from referent.sources.simulated_bag import TRUTH_IDS_TOPIC, write_simulated_bag
+from referent.sources.simulated_bag import TRUTH_IDS_TOPIC, TRUTH_PARTS_TOPIC, write_simulated_bag
 from referent.sources.simulation.scenes import SCENE_NAMES, named_scene
 from referent.sources.simulation.simulate import simulate
 
@@ -44,11 +44,17 @@ def test_the_truth_lies_beside_every_frame(bag: Path) -> None:
     shown = list(simulate(named_scene(SCENE, SEED), frames=4, fps=20, width=WIDTH, height=HEIGHT))
     with open_bag(bag) as reader:
         ids = [reader.decode(topic, data) for topic, _, data in reader.raw([TRUTH_IDS_TOPIC])]
+        parts = [reader.decode(topic, data) for topic, _, data in reader.raw([TRUTH_PARTS_TOPIC])]
         lines = [json.loads(reader.decode(topic, data).data) for topic, _, data in reader.raw([TRUTH_TOPIC])]
-    for message, line, seen in zip(ids, lines, shown, strict=True):
+    for message, part_message, line, seen in zip(ids, parts, lines, shown, strict=True):
         assert stamp_ns(message.header) == line["stamp_ns"] == seen.frame.stamp_ns
         np.testing.assert_array_equal(message.data.reshape(HEIGHT, WIDTH), seen.truth.instance_ids)
+        np.testing.assert_array_equal(part_message.data.reshape(HEIGHT, WIDTH), seen.truth.part_ids)
         assert [o["instance_id"] for o in line["objects"]] == [o.instance_id for o in seen.truth.objects]
+        for written, known in zip(line["objects"], seen.truth.objects, strict=True):
+            assert (written["material"], written["size_word"]) == (known.material, known.size_word)
+            assert written["parts_xyxy"] == {name: box.tolist() for name, box in known.parts_xyxy.items()}
+    assert any(o["parts_xyxy"] for line in lines for o in line["objects"])
 
 
 def test_the_same_seed_gives_the_same_bytes(bag: Path, tmp_path: Path) -> None:

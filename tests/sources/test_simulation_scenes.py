@@ -11,8 +11,8 @@ import pytest
 from scipy.spatial import ConvexHull
 
 from referent.errors import ReferentError
+from referent.sources.simulation.categories import build_shape
 from referent.sources.simulation.scenes import KINDS, SCENE_NAMES, named_scene, sample_scene, seed_of
-from referent.sources.simulation.shapes import build_shape
 from referent.sources.simulation.visibility import look_around
 from referent.sources.simulation.vocabulary import CATEGORIES, COLORS, MATERIALS, SIZE_WORDS
 from referent.sources.simulation.world import Scene, SceneObject
@@ -67,6 +67,8 @@ def test_objects_rest_on_the_table_and_never_sink_into_it() -> None:
 
 def test_training_scenes_and_held_out_scenes_share_no_seed() -> None:
     names = [*KINDS, *(f"named/{name}" for name in SCENE_NAMES)]
+    assert len(set(names)) == len(names)
+    assert not any("/" in kind for kind in KINDS)  # so "kind/seed" is no "named/name/seed", whatever the numbers
     seeds = [seed_of(name, number) for name in names for number in range(2000)]
     assert len(set(seeds)) == len(seeds)
     assert sample_scene(5, "still").objects[0].body.base != sample_scene(5, "still_test").objects[0].body.base

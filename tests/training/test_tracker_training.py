@@ -22,8 +22,7 @@ from referent.training.tracker_batches import (
     tight_box,
 )
 from referent.training.tracker_curve import held_out, write_curve
-from referent.training.tracker_eval import TrackScore, scores_of, table
-from referent.training.tracker_eval import render as render_test_clip
+from referent.training.tracker_eval import scores_of
 from referent.training.tracker_losses import frame_loss
 from referent.training.tracker_model import save_weights, set_input_size
 from referent.training.tracker_recipe import draw_prompting, plan_step
@@ -303,10 +302,11 @@ def test_one_click_teaches_the_best_of_three_candidates():
 
 def test_the_bundled_model_follows_objects_it_never_saw():
     """Far below what CARD.md reports and far above a mask that stays where it was."""
-    tests = [render_test_clip("validation", number, frames=6) for number in (101, 102, 103)]
+    rendered = [clips.render("validation", number) for number in (101, 102, 103)]
     model = build_sam2(MODEL_DIR / "model.yaml", image_size=192)
     load_strictly(model, MODEL_DIR / "model.safetensors")
-    scores = [score for test in tests for score in scores_of(model, test, jitter=None)]
+    tests = [clips.Clip(clip.rgb[:6], clip.ids[:6]) for clip in rendered]
+    scores = [score for test in tests for score in scores_of(model, test)]
     assert len(scores) >= 6
     assert np.nanmean([score.iou for score in scores]) > 0.7
     assert np.mean([np.nanmin(score.iou) > 0.5 for score in scores]) > 0.75
@@ -322,19 +322,3 @@ def test_the_learning_curve_counts_and_draws_every_point(tmp_path: Path):
     write_curve(lines, tmp_path)
     assert json.loads((tmp_path / "learning_curve.json").read_text()) == lines
     assert (tmp_path / "learning_curve.png").stat().st_size > 500
-
-
-def test_the_table_separates_hidden_and_absent_objects():
-    frames = 32
-    ones = np.ones(frames)
-    hidden = np.where(np.arange(frames) < 10, 1.0, 0.4)
-    scores = [
-        TrackScore(0.9 * ones, 0.1 * ones, ones < 0, ones < 0, ones),
-        TrackScore(0.3 * ones, 0.1 * ones, ones < 0, ones < 0, hidden),
-    ]
-    result = table(scores)
-    assert result["all"]["f32"] == (pytest.approx(0.6), 2)
-    assert result["never hidden or cut"]["f32"] == (pytest.approx(0.9), 1)
-    assert result["never hidden or cut"]["f8"][1] == 2
-    assert result["hidden or cut at some time"]["f16"] == (pytest.approx(0.3), 1)
-    assert result["absent frames recognised"] == [None, 0]

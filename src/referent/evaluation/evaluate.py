@@ -24,27 +24,34 @@ START_NS = 1_000_000_000
 METRICS = ("j", "f", "j_and_f", "found_rate")
 
 
-def evaluate(
-    suite: str,
-    config: Config,
-    *,
-    make_pipeline: Callable[[Config], Pipeline] = lambda config: build_pipeline(config, make_worker=replay_worker),
-) -> Line:
+def in_replay(config: Config) -> Pipeline:
+    """The pipeline as it replays a bag: the same answers every time."""
+    return build_pipeline(config, make_worker=replay_worker)
+
+
+def evaluate(suite: str, config: Config, *, make_pipeline: Callable[[Config], Pipeline] = in_replay) -> Line:
     """Metrics of every scene of a suite and their means, as JSON values.
 
     Raises ReferentError for an unknown suite, WeightsMissing when a model is absent.
     """
-    cases = cases_of(suite)
+    measured = evaluate_cases(cases_of(suite), config, make_pipeline=make_pipeline)
+    return {"suite": suite, "scenes": measured, "mean": mean_over_scenes(measured), "config": to_tree(config)}
+
+
+def evaluate_cases(
+    cases: Sequence[Case], config: Config, *, make_pipeline: Callable[[Config], Pipeline] = in_replay
+) -> list[Line]:
+    """Metrics of every scene. Raises WeightsMissing when a model is absent."""
     pipeline = make_pipeline(config)
     try:
         start_ns, measured = START_NS, []
-        for case in tqdm(cases, desc=f"evaluate {suite}", unit="scene", disable=None):
+        for case in tqdm(cases, desc="pipeline", unit="scene", disable=None):
             measured.append(evaluate_case(case, pipeline, start_ns=start_ns))
             start_ns += round(case.seconds * 1e9) + PAUSE_NS
             pipeline.reset()
     finally:
         pipeline.close()
-    return {"suite": suite, "scenes": measured, "mean": mean_over_scenes(measured), "config": to_tree(config)}
+    return measured
 
 
 def evaluate_case(case: Case, pipeline: Pipeline, *, start_ns: int) -> Line:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import log
+
 import numpy as np
 
 from referent.errors import ConfigError
@@ -35,6 +38,12 @@ def xyxy_from(numbers: Quad, order: str) -> Quad:
     """Corners x1, y1, x2, y2 of a box written in `order`: yxyx = y1, x1, y2, x2; xywh = x1, y1, width, height."""
     a, b, c, d = numbers
     return {"xyxy": (a, b, c, d), "yxyx": (b, a, d, c), "xywh": (a, b, a + c, b + d)}[order]
+
+
+def nearest_shape(size: tuple[int, int], shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Of `shapes` (width, height) the one whose aspect is nearest to that of `size`; the first of equal ones."""
+    aspect = log(size[0] / size[1])
+    return min(shapes, key=lambda shape: abs(log(shape[0] / shape[1]) - aspect))
 
 
 def padded_size(width: int, height: int, aspect: float) -> tuple[int, int]:

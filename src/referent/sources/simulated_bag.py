@@ -12,10 +12,10 @@ from referent.evaluation.lines import truth_line
 from referent.sources.bag_writer import BagWriter
 from referent.sources.rosbag import TRUTH_TOPIC
 from referent.sources.simulation.scenes import named_scene
-from referent.sources.simulation.simulate import simulate
+from referent.sources.simulation.simulate import START_NS, simulate
 
 TRUTH_IDS_TOPIC = "/truth/instance_ids"  # sensor_msgs/Image mono8: instance id of each pixel, 0 = none
-START_NS = 1_000_000_000
+TRUTH_PARTS_TOPIC = "/truth/part_ids"  # likewise: 1 + place in the simulator's PARTS ("handle", ...), 0 = no named part
 
 
 def write_simulated_bag(
@@ -42,6 +42,8 @@ def write_simulated_bag(
             stamp_ns, truth = seen.frame.stamp_ns, seen.truth
             bag.write_camera_pose(stamp_ns, truth.world_from_camera)
             bag.write_frame(seen.frame)
-            bag.write_image(TRUTH_IDS_TOPIC, stamp_ns, seen.frame.camera_frame, truth.instance_ids, "mono8")
+            for topic, pixels in ((TRUTH_IDS_TOPIC, truth.instance_ids), (TRUTH_PARTS_TOPIC, truth.part_ids)):
+                if pixels is not None:
+                    bag.write_image(topic, stamp_ns, seen.frame.camera_frame, pixels, "mono8")
             bag.write_text(TRUTH_TOPIC, stamp_ns, json.dumps(truth_line(stamp_ns, truth)))
     return count

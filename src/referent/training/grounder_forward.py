@@ -1,7 +1,8 @@
 """Qwen3-VL's forward pass for many dialogues about one picture at once, with the same weights as the released class.
 
 A row holds system text and picture once, then several dialogues that do not see each other. The released code scatters
-picture features by boolean index, which neither batches nor compiles; here the picture sits at one fixed place.
+picture features by boolean index, which neither batches nor compiles; here the picture sits at one fixed place, and all
+pictures of a batch have one size.
 `tests/training` checks that both passes agree.
 """
 
@@ -14,10 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.models.qwen3_vl.modeling_qwen3_vl import apply_rotary_pos_emb
 
-from referent.training.grounder_model import MERGE, PATCH, PICTURE_HEIGHT, PICTURE_WIDTH
+from referent.training.grounder_model import MERGE, PATCH
 
-GRID = (PICTURE_HEIGHT // PATCH, PICTURE_WIDTH // PATCH)  # patches, rows and columns
-CELLS = (GRID[0] // MERGE, GRID[1] // MERGE)  # picture tokens of the language model
+Grid = tuple[int, int]  # patches, rows and columns
 POINTING_LAYERS = (2, 3)  # their head 0 is taught to look at the object spoken of
 
 
@@ -37,62 +37,73 @@ class Language(NamedTuple):
     pointing: list[Tensor]  # per pointing layer (B, T, P/4), attention of head 0 over the picture's tokens
 
 
-def merged_order() -> Tensor:
+class Layout(NamedTuple):
+    """Where the patches of one grid stand; made once per grid and device."""
+
+    cos: Tensor  # rotary positions, (1, 1, P, head)
+    sin: Tensor
+    position_index: Tensor  # (P, 4) corners in the learned position grid
+    position_weight: Tensor  # (P, 4)
+
+
+def grid_of(width: int, height: int) -> Grid:
+    """The patches of a picture."""
+    return height // PATCH, width // PATCH
+
+
+def cells_of(grid: Grid) -> tuple[int, int]:
+    """Rows and columns of the picture's tokens in the language model."""
+    return grid[0] // MERGE, grid[1] // MERGE
+
+
+def merged_order(grid: Grid) -> Tensor:
     """(P,) row-major patch number at each position: 2x2 blocks that merge into one token stand together."""
-    grid = torch.arange(GRID[0] * GRID[1]).reshape(CELLS[0], MERGE, CELLS[1], MERGE)
-    return grid.permute(0, 2, 1, 3).reshape(-1)
+    rows, columns = cells_of(grid)
+    numbers = torch.arange(grid[0] * grid[1]).reshape(rows, MERGE, columns, MERGE)
+    return numbers.permute(0, 2, 1, 3).reshape(-1)
 
 
 def patches_from_pictures(rgb: Tensor) -> Tensor:
-    """(B, H, W, 3) uint8 pictures of the model's size as (B, P, 3 * 16 * 16) normalised patches, as the processor."""
-    count = rgb.shape[0]
+    """(B, H, W, 3) uint8 pictures of one of the model's sizes as (B, P, 3 * 16 * 16) patches, as the processor."""
+    count, height, width, _ = rgb.shape
+    grid = grid_of(width, height)
+    rows, columns = cells_of(grid)
     x = rgb.to(torch.float32).div_(127.5).sub_(1)
-    x = x.reshape(count, CELLS[0], MERGE, PATCH, CELLS[1], MERGE, PATCH, 3)
-    return x.permute(0, 1, 4, 2, 5, 7, 3, 6).reshape(count, GRID[0] * GRID[1], 3 * PATCH * PATCH)
+    x = x.reshape(count, rows, MERGE, PATCH, columns, MERGE, PATCH, 3)
+    return x.permute(0, 1, 4, 2, 5, 7, 3, 6).reshape(count, grid[0] * grid[1], 3 * PATCH * PATCH)
 
 
 class PackedForward(nn.Module):
     """The forward pass of `model` (a Qwen3VLForConditionalGeneration) over packed rows."""
-
-    cos: Tensor
-    sin: Tensor
-    position_index: Tensor
-    position_weight: Tensor
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
         self.visual = model.model.visual
         self.text = model.model.language_model
-        grid = torch.tensor([[1, *GRID]])
-        order = merged_order()
-        rows, columns = order // GRID[1], order % GRID[1]
-        cos, sin = self.visual.rotary_pos_emb(torch.zeros(1), torch.stack([rows, columns], dim=-1))
-        self.register_buffer("cos", cos[None, None], persistent=False)
-        self.register_buffer("sin", sin[None, None], persistent=False)
-        index, weight = _position_weights(self.visual, grid)
-        self.register_buffer("position_index", index, persistent=False)
-        self.register_buffer("position_weight", weight, persistent=False)
+        self._layouts: dict[Grid, Layout] = {}
 
-    def look(self, patches: Tensor) -> Vision:
-        """Vision tower over (B, P, 768) patches."""
-        v = self.visual
+    def look(self, patches: Tensor, grid: Grid) -> Vision:
+        """Vision tower over (B, P, 768) patches of pictures of one grid."""
+        v, layout = self.visual, self._layout(grid, patches.device)
         x = F.linear(patches, v.patch_embed.proj.weight.flatten(1), v.patch_embed.proj.bias)
-        x = x + (v.pos_embed(self.position_index) * self.position_weight[..., None]).sum(1)
+        x = x + (v.pos_embed(layout.position_index) * layout.position_weight[..., None]).sum(1)
         deep = []
         for index, block in enumerate(v.blocks):
-            x = x + self._vision_attention(block.attn, block.norm1(x))
+            x = x + _vision_attention(block.attn, block.norm1(x), layout)
             x = x + block.mlp(block.norm2(x))
             if index in v.deepstack_visual_indexes:
                 deep.append(_merge(v.deepstack_merger_list[v.deepstack_visual_indexes.index(index)], x))
         return Vision(x, _merge(v.merger, x), deep)
 
-    def _vision_attention(self, attention: Any, x: Tensor) -> Tensor:
-        count, length, width = x.shape
-        q, k, v = attention.qkv(x).reshape(count, length, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
-        q, k = _rotated(q, self.cos, self.sin), _rotated(k, self.cos, self.sin)
-        mixed, _ = _attended(q, k, v, None)
-        return attention.proj(mixed.transpose(1, 2).reshape(count, length, width))
+    def _layout(self, grid: Grid, device: torch.device) -> Layout:
+        if grid not in self._layouts:
+            order = merged_order(grid)
+            places = torch.stack([order // grid[1], order % grid[1]], dim=-1).to(device)
+            cos, sin = self.visual.rotary_pos_emb(torch.zeros(1, device=device), places)
+            index, weight = _position_weights(self.visual, torch.tensor([[1, *grid]], device=device))
+            self._layouts[grid] = Layout(cos[None, None], sin[None, None], index, weight)
+        return self._layouts[grid]
 
     def read(self, ids: Tensor, positions: Tensor, allowed: Tensor, vision: Vision, start: int) -> Language:
         """Language model over (B, T) ids; the picture's tokens stand at `start`.
@@ -120,6 +131,15 @@ class PackedForward(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores over the vocabulary (tied to the input embeddings)."""
         return F.linear(hidden, self.text.embed_tokens.weight)
+
+
+def _vision_attention(attention: Any, x: Tensor, layout: Layout) -> Tensor:
+    count, length, width = x.shape
+    q, k, v = attention.qkv(x).reshape(count, length, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
+    q, k = _rotated(q, layout.cos, layout.sin), _rotated(k, layout.cos, layout.sin)
+    mixed, _ = _attended(q, k, v, None)
+    projected: Tensor = attention.proj(mixed.transpose(1, 2).reshape(count, length, width))
+    return projected
 
 
 def _text_attention(

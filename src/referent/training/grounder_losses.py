@@ -38,7 +38,7 @@ def vision_loss(helpers: Helpers, vision: Vision, batch: Batch) -> tuple[Tensor,
 def _dense_loss(scores: Tensor, batch: Batch) -> tuple[Tensor, dict[str, float]]:
     *labels, box = scores.split([*LABEL_SIZES, 4], dim=-1)
     shown = batch.dense[..., 0] > 0
-    rarity = torch.ones(LABEL_SIZES[0])
+    rarity = torch.ones(LABEL_SIZES[0], device=scores.device)
     rarity[0] = BACKGROUND_WEIGHT
     loss = F.cross_entropy(labels[0].flatten(0, 1), batch.dense[..., 0].flatten(), weight=rarity)
     for index, weight in ((1, 1.0), (2, 0.3), (3, 0.2)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from transformers import (
 from referent.grounding.backends.qwen3_vl_processor import PictureProcessor
 from referent.grounding.prompts import QUESTION_HEAD, QUESTION_TAIL, SYSTEM
 
-PICTURE_WIDTH, PICTURE_HEIGHT = 256, 192  # 4:3; other shapes are padded to it
+# The sizes (width, height) it knows: 4:3, 16:9, square and both upright ones, all of about the same area. A picture is
+# shown in the size whose shape is nearest, padded by the little that is missing.
+PICTURE_SIZES: tuple[tuple[int, int], ...] = ((256, 192), (288, 160), (224, 224), (192, 256), (160, 288))
 PATCH, MERGE = 16, 2
 NUMBERS = 1001  # coordinates 0..1000 are one token each, with ids 0..1000
 SPECIALS = (
@@ -39,11 +41,6 @@ CHAT_TEMPLATE = (
     "{%- elif part.type == 'text' -%}{{ part.text }}{%- endif -%}{%- endfor -%}{%- endif -%}{{ '<|im_end|>\\n' }}"
     "{%- endfor -%}{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}"
 )
-
-
-def answer_text(boxes: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
-    """The answer a model of this family writes: JSON, coordinates in thousandths of the picture."""
-    return json.dumps([{"bbox_2d": list(box), "label": label} for box, label in zip(boxes, labels, strict=True)])
 
 
 def build_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
@@ -77,13 +74,13 @@ def build_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
 
 
 def build_processor(tokenizer: PreTrainedTokenizerFast) -> PictureProcessor:
-    """Picture and text to model input; pictures are resized to at most 256x192 pixels of area."""
-    area = PICTURE_WIDTH * PICTURE_HEIGHT
+    """Picture and text to model input; pictures of `PICTURE_SIZES` pass unchanged."""
+    areas = [width * height for width, height in PICTURE_SIZES]
     image_processor = Qwen2VLImageProcessor(
         patch_size=PATCH,
         temporal_patch_size=1,
         merge_size=MERGE,
-        size={"shortest_edge": area, "longest_edge": area},
+        size={"shortest_edge": min(areas), "longest_edge": max(areas)},
         image_mean=[0.5] * 3,
         image_std=[0.5] * 3,
     )
@@ -115,7 +112,7 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen3VLConfig:
         vision_start_token_id=ids["<|vision_start|>"],
         vision_end_token_id=ids["<|vision_end|>"],
         tie_word_embeddings=True,
-        picture_size=[PICTURE_WIDTH, PICTURE_HEIGHT],  # what the adapter makes of every picture
+        picture_sizes=[list(size) for size in PICTURE_SIZES],  # what the adapter makes of every picture
     )
 
 
@@ -130,6 +127,27 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> Qwen3VLForConditionalGene
             if bare is not None and bare >= NUMBERS:
                 table[index] = table[bare]
     return model
+
+
+def start_from(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> list[str]:
+    """Take over what the bundle in `folder` has learnt, word by word; returns the words it did not know.
+
+    Raises RuntimeError when its layers are of another size.
+    """
+    before = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    known = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True).get_vocab()
+    state = before.state_dict()
+    name = "model.language_model.embed_tokens.weight"
+    table, learnt = model.state_dict()[name].clone(), state[name]
+    new = []
+    for piece, index in tokenizer.get_vocab().items():
+        if piece in known:
+            table[index] = learnt[known[piece]]
+        else:
+            new.append(piece)
+    model.load_state_dict({**state, name: table, "lm_head.weight": table})
+    model.tie_weights()
+    return sorted(new)
 
 
 def number_embeddings(width: int, std: float = 0.02) -> Tensor:

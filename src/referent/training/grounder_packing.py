@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+from referent.grounding.answers import answer_text, thousandths
 from referent.grounding.prompts import chat_messages
-from referent.sources.simulation.expressions import Expression, expressions_for
+from referent.sources.simulation.dialogues import dialogue_for
+from referent.sources.simulation.expressions import KINDS, Expression, boxes_of, expressions_for
 from referent.sources.simulation.truth import FrameTruth, ObjectTruth
-from referent.sources.simulation.vocabulary import CATEGORIES, COLORS, MATERIALS
+from referent.sources.simulation.vocabulary import CATEGORIES, COLORS, MATERIALS, PARTS
 from referent.sources.simulation.wording import STRAY_WORDS
-from referent.training.grounder_forward import CELLS, GRID, merged_order
-from referent.training.grounder_model import BOX_NEXT, BOX_OPEN, MERGE, NUMBERS, PATCH, answer_text
+from referent.training.grounder_forward import Grid, cells_of, grid_of, merged_order
+from referent.training.grounder_model import BOX_NEXT, BOX_OPEN, MERGE, PATCH
 from referent.training.grounder_stills import Example
 from referent.types import Array, Turn
 
-ROW_LENGTH = 256
+ROW_LENGTH = 288
 IGNORED = -100
+FOLLOW_UP = "follow-up"
+DIALOGUES = 3  # follow-ups drawn for a picture, of which as many are used as their weight asks for
+HISTORY_JITTER = 0.012  # standard deviation of an earlier answer's edges, in shares of the picture: models err
 SIZES = ("", "small", "large")
 # Dense labels of a patch: category, color, material, size (0 = no object), and its object's box.
 LABEL_SIZES = (1 + len(CATEGORIES), 1 + len(COLORS), 1 + len(MATERIALS), 1 + len(SIZES))
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A question to be learnt: what is said, after what was said and answered before."""
+
+    expression: Expression
+    history: tuple[Turn, ...] = ()
 
 
 @dataclass
@@ -41,10 +54,15 @@ class Row:
     looks_at: list[Array | None] = field(default_factory=list)  # (cells,) where it shall look
     box: list[Array | None] = field(default_factory=list)  # the box about to be written
 
+    @property
+    def grid(self) -> Grid:
+        """Its patches."""
+        return grid_of(self.rgb.shape[1], self.rgb.shape[0])
+
 
 @dataclass
 class Batch:
-    """Rows as tensors; T = ROW_LENGTH."""
+    """Rows of one grid as tensors; T = ROW_LENGTH."""
 
     rgb: Tensor  # (B, H, W, 3) uint8
     dense: Tensor  # (B, P, 4)
@@ -57,6 +75,15 @@ class Batch:
     box: Tensor  # (B, T, 4)
     has_box: Tensor  # (B, T) bool
 
+    @property
+    def grid(self) -> Grid:
+        """The patches of its pictures."""
+        return grid_of(self.rgb.shape[2], self.rgb.shape[1])
+
+    def to(self, device: str) -> Batch:
+        """The same batch on a device."""
+        return Batch(*(getattr(self, each.name).to(device) for each in fields(self)))
+
 
 class Packer:
     """Turns examples into rows with the tokenizer and chat template of the bundle."""
@@ -64,70 +91,69 @@ class Packer:
     def __init__(self, tokenizer: PreTrainedTokenizerFast, chat_template: str) -> None:
         self.tokenizer = tokenizer
         self.template = chat_template
-        head, _ = self._chat("x", ()).split("<|vision_end|>")
-        picture = "<|image_pad|>" * (CELLS[0] * CELLS[1] - 1)
-        self.prefix: list[int] = self._ids(f"{head}{picture}<|vision_end|>")
-        self.picture_start = self.prefix.index(tokenizer.convert_tokens_to_ids("<|image_pad|>"))
+        self._head, _ = self._chat("x", ()).split("<|vision_end|>")
+        self.picture_start = self._ids(self._head).index(tokenizer.convert_tokens_to_ids("<|image_pad|>"))
         self._box_starts = set(self._ids(BOX_OPEN) + self._ids(BOX_NEXT))
         self._end = tokenizer.convert_tokens_to_ids("<|im_end|>")
-        self._assistant = self._ids("assistant\n")[0]
 
     def row(self, example: Example, rng: np.random.Generator, mix: Mapping[str, float]) -> Row:
         """`example` with as many dialogues as fit, kinds drawn by `mix`."""
         dense, boxes = dense_labels(example.truth)
         row = Row(example.rgb, dense, boxes)
         self._add_prefix(row)
-        for number, expression in enumerate(_drawn(example.truth, rng, mix), start=1):
-            if not self._add_dialogue(row, number, expression, example.truth, rng):
+        for number, asked in enumerate(_drawn(example.truth, rng, mix), start=1):
+            if not self._add_dialogue(row, number, asked, example.truth, rng):
                 break
         return row
 
     def _add_prefix(self, row: Row) -> None:
-        cells = CELLS[0] * CELLS[1]
-        after = self.picture_start + max(CELLS)
-        rest = len(self.prefix) - self.picture_start - cells
-        row.ids += self.prefix
-        row.dialogue += [0] * len(self.prefix)
+        rows, columns = cells_of(row.grid)
+        cells = rows * columns
+        picture = "<|image_pad|>" * (cells - 1)
+        prefix = self._ids(f"{self._head}{picture}<|vision_end|>")
+        after = self.picture_start + max(rows, columns)
+        rest = len(prefix) - self.picture_start - cells
+        row.ids += prefix
+        row.dialogue += [0] * len(prefix)
         row.position += [*range(self.picture_start), *[self.picture_start] * cells, *range(after, after + rest)]
-        row.target += [IGNORED] * len(self.prefix)
-        row.looks_at += [None] * len(self.prefix)
-        row.box += [None] * len(self.prefix)
+        row.target += [IGNORED] * len(prefix)
+        row.looks_at += [None] * len(prefix)
+        row.box += [None] * len(prefix)
 
-    def _add_dialogue(
-        self, row: Row, number: int, expression: Expression, truth: FrameTruth, rng: np.random.Generator
-    ) -> bool:
-        meant = _in_reading_order([thing for thing in truth.objects if thing.instance_id in expression.instance_ids])
-        grid_boxes = [_thousandths(thing) for thing in meant]
-        answer = answer_text(grid_boxes, [f"{thing.color} {thing.category}" for thing in meant])
+    def _add_dialogue(self, row: Row, number: int, asked: Asked, truth: FrameTruth, rng: np.random.Generator) -> bool:
+        size = (row.rgb.shape[1], row.rgb.shape[0])
+        expression = asked.expression
+        grid_boxes = [thousandths(box, size) for box in boxes_of(expression, truth)]
+        answer = answer_text(grid_boxes, [_label(truth, number, expression.part) for number in expression.instance_ids])
         text = _with_stray_words(expression.text, rng)
-        asked = self._ids(self._chat(text, ()).split("<|vision_end|>")[1])
+        said = self._ids(self._chat(text, asked.history).split("<|vision_end|>")[1])
         answered = [*self._ids(answer), self._end]
-        if len(row.ids) + len(asked) + len(answered) > ROW_LENGTH:
+        if len(row.ids) + len(said) + len(answered) > ROW_LENGTH:
             return False
-        ids = [*asked, *answered]
-        first = row.position[len(self.prefix) - 1] + 1
+        ids = [*said, *answered]
+        first = row.position[row.dialogue.count(0) - 1] + 1
         row.ids += ids
         row.dialogue += [number] * len(ids)
         row.position += range(first, first + len(ids))
-        row.target += [*[IGNORED] * (len(asked) - 1), *answered, IGNORED]
-        looks, boxes = self._guidance(answered, meant, truth)
-        row.looks_at += [*[None] * (len(asked) - 1), *looks, None]
-        row.box += [*[None] * (len(asked) - 1), *boxes, None]
+        row.target += [*[IGNORED] * (len(said) - 1), *answered, IGNORED]
+        looks, boxes = self._guidance(answered, expression, grid_boxes, truth)
+        row.looks_at += [*[None] * (len(said) - 1), *looks, None]
+        row.box += [*[None] * (len(said) - 1), *boxes, None]
         return True
 
     def _guidance(
-        self, answered: Sequence[int], meant: Sequence[ObjectTruth], truth: FrameTruth
+        self, answered: Sequence[int], expression: Expression, grid_boxes: Sequence[Sequence[int]], truth: FrameTruth
     ) -> tuple[list[Array | None], list[Array | None]]:
         """Where to look and which box comes, for the positions whose next tokens are `answered`."""
-        if not meant:
+        if not expression.instance_ids:
             return [None] * len(answered), [None] * len(answered)
-        maps = [_cell_shares(truth.instance_ids, thing.instance_id) for thing in meant]
+        maps = [_cell_shares(_mask(truth, number, expression.part)) for number in expression.instance_ids]
         looks: list[Array | None] = []
         boxes: list[Array | None] = []
         index, fresh = -1, False
         for token in answered:
             looks.append(np.mean(maps, axis=0) if index < 0 else maps[index])
-            boxes.append(_center_box(meant[index]) if fresh else None)
+            boxes.append(_center_box(grid_boxes[index]) if fresh else None)
             fresh = token in self._box_starts
             index += fresh
         return looks, boxes
@@ -142,8 +168,9 @@ class Packer:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def batch(self, rows: Sequence[Row]) -> Batch:
-        """`rows` padded to one length."""
-        count, cells = len(rows), CELLS[0] * CELLS[1]
+        """`rows`, all of one grid, padded to one length."""
+        grid = cells_of(rows[0].grid)
+        count, cells = len(rows), grid[0] * grid[1]
         ids = np.full((count, ROW_LENGTH), self.tokenizer.pad_token_id, np.int64)
         dialogue = np.full((count, ROW_LENGTH), -1, np.int64)
         position = np.zeros((3, count, ROW_LENGTH), np.int64)
@@ -161,8 +188,8 @@ class Packer:
                 if (corner := row.box[t]) is not None:
                     box[n, t], has_box[n, t] = corner, True
         start, end = self.picture_start, self.picture_start + cells
-        position[1, :, start:end] += np.repeat(np.arange(CELLS[0]), CELLS[1])
-        position[2, :, start:end] += np.tile(np.arange(CELLS[1]), CELLS[0])
+        position[1, :, start:end] += np.repeat(np.arange(grid[0]), grid[1])
+        position[2, :, start:end] += np.tile(np.arange(grid[1]), grid[0])
         same = (dialogue[:, None, :] == 0) | (dialogue[:, None, :] == dialogue[:, :, None])
         allowed = same & np.tril(np.ones((ROW_LENGTH, ROW_LENGTH), bool))[None]
         arrays = (
@@ -174,10 +201,12 @@ class Packer:
 
 def dense_labels(truth: FrameTruth) -> tuple[Array, Array]:
     """What each patch shows, (P, 4) int64 and (P, 4) float32, in the order of `merged_order`."""
-    labels = np.zeros((GRID[0] * GRID[1], 4), np.int64)
-    boxes = np.zeros((GRID[0] * GRID[1], 4), np.float32)
-    blocks = truth.instance_ids.reshape(GRID[0], PATCH, GRID[1], PATCH).transpose(0, 2, 1, 3)
-    patches = blocks.reshape(GRID[0] * GRID[1], -1)
+    height, width = truth.instance_ids.shape
+    rows, columns = grid_of(width, height)
+    labels = np.zeros((rows * columns, 4), np.int64)
+    boxes = np.zeros((rows * columns, 4), np.float32)
+    blocks = truth.instance_ids.reshape(rows, PATCH, columns, PATCH).transpose(0, 2, 1, 3)
+    patches = blocks.reshape(rows * columns, -1)
     best = np.full(len(patches), 0.2 * PATCH * PATCH)
     for thing in truth.objects:
         covered = (patches == thing.instance_id).sum(1)
@@ -190,16 +219,54 @@ def dense_labels(truth: FrameTruth) -> tuple[Array, Array]:
                 1 + MATERIALS.index(thing.material),
                 1 + SIZES.index(thing.size_word),
             )
-            boxes[mine] = _center_box(thing)
-    order = merged_order().numpy()
+            boxes[mine] = _center_box(thousandths(thing.box_xyxy, (width, height)))
+    order = merged_order((rows, columns)).numpy()
     return labels[order], boxes[order]
 
 
-def _drawn(truth: FrameTruth, rng: np.random.Generator, mix: Mapping[str, float]) -> list[Expression]:
-    """Expressions in random order, kinds weighted by `mix` (Gumbel top-k)."""
-    made = [e for e in expressions_for(truth, rng, per_kind=6) if mix.get(e.kind, 0) > 0]
-    keys = [np.log(mix[e.kind]) + rng.gumbel() for e in made]
+def _drawn(truth: FrameTruth, rng: np.random.Generator, mix: Mapping[str, float]) -> list[Asked]:
+    """Questions in random order, kinds weighted by `mix` (Gumbel top-k)."""
+    if not mix:
+        return []
+    wanted = [kind for kind in KINDS if mix.get(kind, 0) > 0]
+    made = [Asked(expression) for expression in expressions_for(truth, rng, per_kind=5, kinds=wanted)]
+    if mix.get(FOLLOW_UP, 0) > 0:
+        made += _dialogues(truth, rng)
+    keys = [np.log(mix[asked.expression.kind]) + rng.gumbel() for asked in made]
     return [made[i] for i in np.argsort(keys)[::-1]]
+
+
+def _dialogues(truth: FrameTruth, rng: np.random.Generator) -> list[Asked]:
+    """Follow-ups to earlier questions, each with the answer it got, right or wrong."""
+    size = (truth.instance_ids.shape[1], truth.instance_ids.shape[0])
+    found = []
+    for _ in range(DIALOGUES):
+        drawn = dialogue_for(truth, rng)
+        if drawn is None:
+            continue
+        said, then = drawn
+        boxes = [thousandths(_shaken(thing.box_xyxy, size, rng), size) for thing in _things(truth, said.answered_ids)]
+        labels = [_label(truth, number, "") for number in said.answered_ids]
+        found.append(Asked(then, (Turn(said.expression.text, answer_text(boxes, labels)),)))
+    return found
+
+
+def _things(truth: FrameTruth, numbers: Sequence[int]) -> list[ObjectTruth]:
+    known = {thing.instance_id: thing for thing in truth.objects}
+    return [known[number] for number in numbers]
+
+
+def _label(truth: FrameTruth, number: int, part: str) -> str:
+    """What the answer calls an object, or a part of it."""
+    thing = _things(truth, [number])[0]
+    return f"{thing.color} {thing.category} {part}".rstrip()
+
+
+def _shaken(box: Array | None, size: tuple[int, int], rng: np.random.Generator) -> Array:
+    """A box as a model would have given it."""
+    assert box is not None
+    scale = np.array([*size, *size])
+    return np.clip(box + rng.normal(0, HISTORY_JITTER, 4) * scale, 0, scale)
 
 
 def _with_stray_words(text: str, rng: np.random.Generator) -> str:
@@ -213,25 +280,22 @@ def _with_stray_words(text: str, rng: np.random.Generator) -> str:
     return f"{word} {text}" if rng.random() < 0.5 else f"{text} {word}"
 
 
-def _in_reading_order(things: list[ObjectTruth]) -> list[ObjectTruth]:
-    """From left to right, so that a list of boxes has one right order."""
-    return sorted(things, key=lambda thing: 0.0 if thing.box_xyxy is None else float(thing.box_xyxy[0]))
-
-
-def _thousandths(thing: ObjectTruth) -> list[int]:
-    width, height = GRID[1] * PATCH, GRID[0] * PATCH
-    assert thing.box_xyxy is not None
-    scaled = np.asarray(thing.box_xyxy, np.float64) * (1000 / np.array([width, height, width, height]))
-    return [int(v) for v in np.clip(np.rint(scaled), 0, NUMBERS - 1)]
-
-
-def _center_box(thing: ObjectTruth) -> Array:
-    x1, y1, x2, y2 = np.asarray(_thousandths(thing), np.float32) / 1000
+def _center_box(thousandths: Sequence[int]) -> Array:
+    x1, y1, x2, y2 = np.asarray(thousandths, np.float32) / 1000
     return np.array([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], np.float32)
 
 
-def _cell_shares(ids: Array, instance_id: int) -> Array:
-    """(cells,) how the object's pixels are spread over the picture's tokens; sums to 1."""
+def _mask(truth: FrameTruth, number: int, part: str) -> Array:
+    """The pixels of an object, or of a part of it."""
+    mask: Array = truth.instance_ids == number
+    if part and truth.part_ids is not None:
+        mask = mask & (truth.part_ids == 1 + PARTS.index(part))
+    return mask
+
+
+def _cell_shares(mask: Array) -> Array:
+    """(cells,) how pixels are spread over the picture's tokens; sums to 1."""
     side = PATCH * MERGE
-    counts = (ids == instance_id).reshape(CELLS[0], side, CELLS[1], side).sum((1, 3)).reshape(-1).astype(np.float32)
-    return counts / max(counts.sum(), 1)
+    rows, columns = mask.shape[0] // side, mask.shape[1] // side
+    counts = mask.reshape(rows, side, columns, side).sum((1, 3)).reshape(-1).astype(np.float32)
+    return np.asarray(counts / max(counts.sum(), 1))

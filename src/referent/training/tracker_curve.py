@@ -14,8 +14,7 @@ from PIL import Image, ImageDraw
 from referent.tracking.model import build_sam2
 from referent.training import clips
 from referent.training.clips import Clip
-from referent.training.tracker_eval import TestClip, scores_of
-from referent.types import Array
+from referent.training.tracker_eval import scores_of
 
 FIRST_NUMBER = 500_000  # far from the validation clips on which the input size is chosen
 FRAMES = (1, 2, 4, 8)
@@ -28,12 +27,12 @@ class HeldOut:
     """Clips no training sees and a model to try the averaged weights in."""
 
     model: Any
-    tests: list[TestClip]
+    tests: list[Clip]
 
     def point(self, average: dict[str, torch.Tensor]) -> dict[str, float | None]:
         """Mean IoU at some frames after one tight box, and the share of absent frames recognised."""
         self.model.load_state_dict(average)
-        scores = [score for test in self.tests for score in scores_of(self.model, test, jitter=None)]
+        scores = [score for test in self.tests for score in scores_of(self.model, test)]
         iou = np.stack([score.iou for score in scores])
         absent, denied = np.stack([s.absent for s in scores]), np.stack([s.denied for s in scores])
         point: dict[str, float | None] = {f"f{n}": round(float(np.nanmean(iou[:, n - 1])), 4) for n in FRAMES}
@@ -43,14 +42,8 @@ class HeldOut:
 def held_out(config: Path, image_size: int, *, count: int, renderer: clips.Renderer = clips.render) -> HeldOut:
     """`count` held-out clips of eight frames."""
     rendered = [renderer("validation", FIRST_NUMBER + number) for number in range(count)]
-    tests = [_test_clip(Clip(clip.rgb[:8], clip.ids[:8])) for clip in rendered]
+    tests = [Clip(clip.rgb[:8], clip.ids[:8]) for clip in rendered]
     return HeldOut(build_sam2(config, image_size=image_size), tests)
-
-
-def _test_clip(clip: Clip) -> TestClip:
-    """Visibility is not looked at here, so it counts as full."""
-    ones: Array = np.ones(len(clip.rgb))
-    return TestClip(clip, {int(i): ones for i in np.unique(clip.ids) if i != 0})
 
 
 def write_curve(lines: list[dict[str, Any]], folder: Path) -> None:

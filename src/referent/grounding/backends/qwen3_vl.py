@@ -13,7 +13,7 @@ import numpy as np
 
 from referent.config import GrounderConfig
 from referent.errors import ConfigError, GrounderUnavailable, WeightsMissing
-from referent.grounding.coordinates import padded_to_aspect, pixels_per_unit
+from referent.grounding.coordinates import nearest_shape, padded_to_aspect, pixels_per_unit
 from referent.grounding.prompts import Message, messages_from_request
 from referent.grounding.replies import Token, locate, score_of_span, with_scores
 from referent.types import Array, Grounding, GroundingRequest
@@ -32,8 +32,8 @@ class Qwen3VLGrounder:
         self._device = _device(config.device)
         self._model, self._processor = load_model(entry.folder, self._device)
         self._unwanted = threading.Event()
-        size = getattr(self._model.config, "picture_size", None)
-        self._picture_size: tuple[int, int] | None = None if size is None else (int(size[0]), int(size[1]))
+        sizes = getattr(self._model.config, "picture_sizes", None) or ()
+        self._picture_sizes = tuple((int(width), int(height)) for width, height in sizes)
 
     def ground(self, request: GroundingRequest) -> Grounding:
         """Where the request's expression is in its frame. Raises UnreadableReply or GrounderUnavailable."""
@@ -41,7 +41,7 @@ class Qwen3VLGrounder:
         self._unwanted.clear()
         rgb = request.frame.rgb
         size = (rgb.shape[1], rgb.shape[0])
-        shown, shown_size = picture_for_model(rgb, self._picture_size)
+        shown, shown_size = picture_for_model(rgb, self._picture_sizes)
         tokens = self._speak(shown, messages_from_request(request))
         text = "".join(piece for piece, _ in tokens)
         # This family writes thousandths of the picture, however its processor resizes it.
@@ -84,16 +84,18 @@ class Qwen3VLGrounder:
         return tokens
 
 
-def picture_for_model(rgb: Array, size: tuple[int, int] | None) -> tuple[Array, tuple[int, int]]:
+def picture_for_model(rgb: Array, sizes: Sequence[tuple[int, int]]) -> tuple[Array, tuple[int, int]]:
     """The picture to show, and the size in pixels of `rgb` that it stands for.
 
-    A model made for one `size` (width, height) gets every picture padded to that shape and resized to it here: the
-    processor's own resize rounds sides down to whole patches, which for an almost fitting shape changes the grid.
+    A model made for a few `sizes` (width, height) gets every picture padded to the nearest of these shapes and resized
+    to it here: the processor's own resize rounds sides down to whole patches, which for an almost fitting shape changes
+    the grid. Without sizes the processor decides.
     """
-    if size is None:
+    if not sizes:
         return rgb, (rgb.shape[1], rgb.shape[0])
     from PIL import Image
 
+    size = nearest_shape((rgb.shape[1], rgb.shape[0]), sizes)
     padded = padded_to_aspect(rgb, size[0] / size[1])
     resized = Image.fromarray(padded).resize(size, Image.Resampling.BICUBIC)
     return np.asarray(resized), (padded.shape[1], padded.shape[0])

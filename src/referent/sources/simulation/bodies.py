@@ -84,12 +84,14 @@ def _paint(shots: Stage, surface: Surface, hits: _Hits, pixel: Tensor, index: Te
     look = raycast.take(tensor(shots.look, device), row)
     turn = raycast.take(tensor(shots.world_from_surface[:, :3, :3].reshape(-1, 9), device), row).view(3, 3, -1)
     surface.normal[:, pixel] = (turn * normal).sum(1)
-    surface.albedo[:, pixel] = _albedo(look, _pattern_place(place, normal, on_cap, hits.box), place[2])
+    surface.albedo[:, pixel] = _albedo(look, _pattern_place(place, normal, on_cap, hits.box), place)
     surface.ambient[pixel] = torch.where(inside, 0.72, 1.0)
     surface.gloss[pixel] = look[8]
     surface.depth[pixel] = hits.distance[index]
     surface.shaded[pixel] = True
+    surface.row[pixel] = row
     surface.ids[pixel] = tensor(shots.instance, device)[row].to(torch.uint8)
+    surface.parts[pixel] = tensor(shots.part, device)[row].to(torch.uint8)
 
 
 def _revolved_normal(place: Tensor, geometry: Tensor, on_cap: Tensor) -> Tensor:
@@ -118,10 +120,23 @@ def _pattern_place(place: Tensor, normal: Tensor, on_cap: Tensor, box: bool) -> 
     return torch.atan2(y, x) * 0.04, torch.where(on_cap, around, z)
 
 
-def _albedo(look: Tensor, along: tuple[Tensor, Tensor], z: Tensor) -> Tensor:
+def _albedo(look: Tensor, along: tuple[Tensor, Tensor], place: Tensor) -> Tensor:
     pattern, width = look[6], look[7]
     column, line = torch.floor(along[0] / width), torch.floor(along[1] / width)
     odd = torch.remainder(torch.where(pattern > 1.5, column + line, line), 2.0)
     share = torch.where(pattern > 0.5, odd, 0.0)
+    wooden = torch.nonzero(pattern > 2.5)[:, 0]
+    share[wooden] = _rings(look.index_select(1, wooden), place.index_select(1, wooden))
     color = look[0:3] + share * (look[3:6] - look[0:3])
-    return color + torch.where(z > look[9], 0.25, 0.0) * (1.0 - color)
+    return color + torch.where(place[2] > look[9], 0.25, 0.0) * (1.0 - color)
+
+
+def _rings(look: Tensor, place: Tensor) -> Tensor:
+    """Share in [0, 1] of the darker tone where wood is cut: uneven growth rings around a pith, fine streaks."""
+    across, up = ((look[k : k + 3] * place).sum(0) + look[k + 3] for k in (10, 14))
+    from_pith = torch.sqrt(across * across + up * up)
+    angle = torch.atan2(up, across)
+    turns = from_pith / look[7] + 0.22 * torch.sin(3.0 * angle + 40.0 * from_pith) + 0.3 * torch.sin(55.0 * across)
+    rings = 0.5 + 0.5 * torch.sin(2 * torch.pi * turns)
+    streaks = 0.5 + 0.5 * torch.sin(2 * torch.pi * (3.7 * turns + 0.5 * torch.sin(130.0 * up)))
+    return (0.85 * rings * rings + 0.25 * streaks).clamp(max=1.0)

@@ -39,7 +39,9 @@ class Surface:
     ambient: Tensor  # (N,) share of the ambient light that arrives
     gloss: Tensor  # (N,)
     shaded: Tensor  # (N,) bool, can lie in a shadow
+    row: Tensor  # (N,) int64, which of the stage's surfaces, -1 = the ground
     ids: Tensor  # (N,) uint8
+    parts: Tensor  # (N,) uint8
 
 
 def tensor(array: Array, device: str) -> Tensor:

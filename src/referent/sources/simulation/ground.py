@@ -52,7 +52,9 @@ def ground(shots: Stage, frames: Frames, device: str) -> Surface:
         ambient=ambient.reshape(count),
         gloss=torch.zeros(count, device=device),
         shaded=on_table.reshape(count),
+        row=torch.full((count,), -1, device=device),
         ids=torch.zeros(count, dtype=torch.uint8, device=device),
+        parts=torch.zeros(count, dtype=torch.uint8, device=device),
     )
 
 
@@ -67,7 +69,7 @@ def _texture(frames: Frames, on_table: Tensor, x: Tensor, y: Tensor) -> Tensor:
     right, bottom = (left + 1) & mask, (top + 1) & mask
     base = tile.int() * (TILE_PX * TILE_PX)
     upper, lower = base + top * TILE_PX, base + bottom * TILE_PX
-    texels = bank().to(x.device).view(-1)
+    texels = bank(x.device).view(-1)
 
     def at(index: Tensor) -> Tensor:
         return texels.index_select(0, index.reshape(-1)).view_as(x)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
-from referent.sources.simulation.world import CameraPath, Path, SceneObject, standstill
+from referent.sources.simulation.shapes import turn
+from referent.sources.simulation.world import CameraPath, Path, SceneObject, smoothstep, standstill
 from referent.types import Array
 
 Rng = np.random.Generator
 GAP_M = 0.008  # clearance between the circles around two objects
 REST_M = 0.0004  # objects rest this far above the table, so that the two surfaces are told apart
 TRIES = 60
+ARC_STEPS = 16
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,14 @@ def find_place(
 
 
 def _draw_yaw(rng: Rng, camera: CameraPath, item: SceneObject) -> float:
-    """Any direction, but a mug mostly shows its handle (+x): what is not seen cannot be named."""
+    """Any direction, but a mug mostly shows its handle (+x) and a teapot that and its spout (-x).
+
+    What is not seen cannot be named.
+    """
     if item.category == "mug" and rng.random() < 0.85:
         return camera.azimuth + float(rng.uniform(-2.1, 2.1))
+    if item.category == "teapot" and rng.random() < 0.85:
+        return camera.azimuth + float(rng.choice([-1.0, 1.0]) * np.pi / 2 + rng.uniform(-0.9, 0.9))
     return float(rng.uniform(0, 2 * np.pi))
 
 
@@ -130,16 +138,92 @@ def push(
     move_s: float,
 ) -> Path | None:
     """Slide an object over the table to a free place and back; None when there is no free way."""
+
+    def draw() -> tuple[float, float, float]:
+        return rng.uniform(0, 2 * np.pi), rng.uniform(*reach_m), rng.uniform(-0.9, 0.9)
+
+    return _free_way(draw, camera, item, others, margin=margin, wait_s=wait_s, move_s=move_s)
+
+
+def _free_way(
+    draw: Callable[[], tuple[float, float, float]],
+    camera: CameraPath,
+    item: SceneObject,
+    others: list[Disc],
+    *,
+    margin: float,
+    wait_s: float,
+    move_s: float,
+) -> Path | None:
+    """There and back along the first of some drawn ways (angle, reach in metres, turn) that nothing stands in."""
     start, yaw = item.body.path.at(0.0)
     radius = footprint_radius(item)
     for _ in range(TRIES):
-        angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(*reach_m)
+        angle, reach, turned = draw()
         end = start + reach * np.array([np.cos(angle), np.sin(angle), 0.0])
-        path = _there_and_back(start, end, yaw, rng.uniform(-0.9, 0.9), wait_s=wait_s, move_s=move_s)
+        path = _there_and_back(start, end, yaw, turned, wait_s=wait_s, move_s=move_s)
         clear = all(is_free(disc.x, disc.y, radius, others) for disc in sweep(path, radius))
         if clear and in_picture(camera, item, end, margin=margin):
             return path
     return None
+
+
+def rolls(item: SceneObject) -> bool:
+    """Whether the object rolls when it is pushed: a ball, and a can that lies."""
+    return item.category == "ball" or (item.category == "can" and not np.allclose(item.body.rest, np.eye(4)))
+
+
+def roll(
+    rng: Rng,
+    camera: CameraPath,
+    item: SceneObject,
+    others: list[Disc],
+    *,
+    reach_m: tuple[float, float],
+    margin: float,
+    wait_s: float,
+    move_s: float,
+) -> Path | None:
+    """Roll an object over the table without slipping, and back; None when there is no free way or it cannot roll."""
+    if not rolls(item):
+        return None
+    _, yaw = item.body.path.at(0.0)
+
+    def draw() -> tuple[float, float, float]:
+        # A can's axis lies across its yaw, so it rolls along it.
+        angle = rng.uniform(0, 2 * np.pi) if item.category == "ball" else yaw + rng.choice([0.0, np.pi])
+        return angle, rng.uniform(*reach_m), 0.0
+
+    path = _free_way(draw, camera, item, others, margin=margin, wait_s=wait_s, move_s=move_s)
+    return None if path is None else replace(path, rolling_radius_m=rest_height(item) - REST_M)
+
+
+def swap(
+    one: SceneObject, other: SceneObject, others: list[Disc], *, wait_s: float, move_s: float
+) -> tuple[Path, Path] | None:
+    """Slide two objects around each other to each other's place, and back; None when something is in the way.
+
+    Both go around the point midway between them, on opposite sides, so they never come closer than they were.
+    """
+    for turned in (np.pi, -np.pi):
+        paths = tuple(_half_round(a, b, turned, wait_s=wait_s, move_s=move_s) for a, b in ((one, other), (other, one)))
+        radii = footprint_radius(one), footprint_radius(other)
+        ways = [disc for path, radius in zip(paths, radii, strict=True) for disc in sweep(path, radius)]
+        if all(is_free(disc.x, disc.y, disc.radius, others) for disc in ways):
+            return paths[0], paths[1]
+    return None
+
+
+def _half_round(item: SceneObject, other: SceneObject, turned: float, *, wait_s: float, move_s: float) -> Path:
+    start, yaw = item.body.path.at(0.0)
+    middle = 0.5 * (start + other.body.path.at(0.0)[0])
+    shares = np.linspace(0.0, 1.0, ARC_STEPS + 1)
+    angles = turned * np.array([smoothstep(share) for share in shares])
+    there = np.array([middle + turn("z", angle)[:3, :3] @ (start - middle) for angle in angles])
+    there[:, 2] = start[2]
+    times = np.concatenate([[0.0], wait_s + shares * move_s, 2 * wait_s + move_s + shares * move_s])
+    ways = np.concatenate([start[None], there, there[::-1]])
+    return Path(times, ways, np.full(len(ways), yaw), float(times[-1] + 1e-3), steady=True)
 
 
 def lift(rng: Rng, item: SceneObject, *, height_m: float, wait_s: float, move_s: float) -> Path:

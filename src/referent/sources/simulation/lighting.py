@@ -14,6 +14,7 @@ from referent.sources.simulation.stage import Stage
 from referent.types import Array
 
 SHADOW_OFFSET_M = 0.0006
+MIRROR_GLOSS = 0.5  # above this a surface mirrors the room, not the lamp alone
 
 
 def lamp_arrives(shots: Stage, surface: Surface, frames: Frames, device: str) -> Tensor:
@@ -64,26 +65,63 @@ def reflect(surface: Surface, frames: Frames, lit: Tensor, count: int) -> Tensor
     """Reflected light (3, N)."""
     facing = _dot_light(surface, frames).clamp(min=0.0) * lit
     around = surface.ambient * (0.72 + 0.28 * surface.normal[2])
-    shine = torch.zeros_like(facing)
-    glossy = torch.nonzero((surface.gloss > 0) & (facing > 0))[:, 0]
-    shine[glossy] = _shine(surface, frames, glossy, count)
+    shine, mirror = torch.zeros_like(facing), torch.zeros_like(facing)
+    toward_lamp = torch.nonzero((surface.gloss > 0) & (facing > 0))[:, 0]
+    shine[toward_lamp] = _lamp_image(surface, frames, toward_lamp, count)
+    mirrors = torch.nonzero(surface.gloss > MIRROR_GLOSS)[:, 0]
+    mirror[mirrors] = _room_image(surface, mirrors)
     channels = []
     for albedo, lamp, ambient in zip(surface.albedo, frames.lamp, frames.ambient, strict=True):
         shape = (count, -1)
-        light = ambient * around.view(shape) + lamp * facing.view(shape)
-        channels.append((albedo.view(shape) * light + lamp * shine.view(shape)).view(-1))
+        light = albedo.view(shape) * (ambient * around.view(shape) + lamp * facing.view(shape))
+        channels.append((light + lamp * shine.view(shape) + ambient * mirror.view(shape)).view(-1))
     return torch.stack(channels)
 
 
-def _shine(surface: Surface, frames: Frames, pixel: Tensor, count: int) -> Tensor:
+def _lamp_image(surface: Surface, frames: Frames, pixel: Tensor, count: int) -> Tensor:
+    """How strongly the lamp is mirrored (M,) at the pixels: softly, by glossy things sharply in a wide halo."""
+    aligned = _aligned(surface, frames, pixel, count)
+    gloss = surface.gloss[pixel]
+    glossy = 1.3 * aligned**120 + 0.22 * aligned**10
+    return gloss * torch.where(gloss > MIRROR_GLOSS, glossy, aligned**32)
+
+
+def _aligned(surface: Surface, frames: Frames, pixel: Tensor, count: int) -> Tensor:
+    """Cosine (M,) of the normal with the direction midway between lamp and eye: 1 where the lamp is mirrored."""
     which = torch.div(pixel, surface.depth.numel() // count, rounding_mode="floor")
     light = torch.stack(frames.to_light)[:, :, 0].index_select(1, which)
     view = functional.normalize(surface.toward.index_select(1, pixel), dim=0)
     half = functional.normalize(light - view, dim=0)
-    aligned = (half * surface.normal.index_select(1, pixel)).sum(0).clamp(min=0.0)
-    for _ in range(5):  # to the 32nd power
-        aligned = aligned * aligned
-    return aligned * surface.gloss[pixel]
+    return (half * surface.normal.index_select(1, pixel)).sum(0).clamp(min=0.0)
+
+
+def _room_image(surface: Surface, pixel: Tensor) -> Tensor:
+    """Light of the room mirrored (M,) at the pixels: tall windows with panes, a ring of lamps, more at grazing angles.
+
+    A flat face mirrors few degrees of the room: the slanting edges of the panes are what is seen in it.
+    """
+    view = functional.normalize(surface.toward.index_select(1, pixel), dim=0)
+    normal = surface.normal.index_select(1, pixel)
+    cosine = (view * normal).sum(0)
+    x, y, z = view - 2.0 * cosine * normal
+    around = torch.atan2(y, x)
+    windows = torch.sigmoid(9.0 * (torch.cos(3.0 * around + z) - 0.45)) * torch.sigmoid(30.0 * (0.35 - z))
+    panes = 0.35 + 0.65 * torch.sigmoid(12.0 * torch.sin(6.0 * around + 18.0 * z))
+    at_height = torch.sigmoid(40.0 * (z - 0.42)) * torch.sigmoid(40.0 * (0.80 - z))
+    lamps = at_height * torch.sigmoid(8.0 * torch.cos(5.0 * around))
+    fresnel = 0.20 + 0.6 * (1.0 + cosine).clamp(0.0, 1.0) ** 4
+    return surface.gloss[pixel] * fresnel * (0.10 + panes * (0.35 + 1.5 * torch.maximum(windows, lamps)))
+
+
+def glare(surface: Surface, frames: Frames, lit: Tensor, count: int) -> Tensor:
+    """How much (N,) in [0, 1] a depth camera is dazzled by glossy things that mirror the lamp or its own light."""
+    dazzle = torch.zeros_like(surface.depth)
+    mirrors = torch.nonzero(surface.gloss > MIRROR_GLOSS)[:, 0]
+    view = functional.normalize(surface.toward.index_select(1, mirrors), dim=0)
+    own_light = (-(view * surface.normal.index_select(1, mirrors)).sum(0)).clamp(min=0.0) ** 150
+    lamp = _aligned(surface, frames, mirrors, count) ** 60 * lit[mirrors]
+    dazzle[mirrors] = torch.maximum(own_light, lamp)
+    return dazzle
 
 
 def expose(rgb: Tensor, frames: Frames) -> Tensor:

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from referent.sources.simulation.shapes import build_shape, turn
+from referent.sources.simulation.categories import build_shape
+from referent.sources.simulation.shapes import Shape, turn
 from referent.sources.simulation.textures import TILE_COUNT
 from referent.sources.simulation.vocabulary import CATEGORIES, COLORS, MATERIALS, SIZE_SCALES, SIZE_WORDS
 from referent.sources.simulation.world import (
     Body,
     CameraPath,
+    Grain,
     Ground,
     Lens,
     Light,
@@ -20,12 +22,15 @@ from referent.sources.simulation.world import (
     Scene,
     SceneObject,
     Surroundings,
+    Swing,
     standstill,
 )
 from referent.types import Array
 
 Rng = np.random.Generator
-MATERIAL_ODDS = (0.6, 0.22, 0.18)
+MATERIAL_ODDS = (0.5, 0.13, 0.11, 0.13, 0.13)
+GLOSSY = 1.0  # all other materials stay below 0.15, so that "shiny" can be seen
+LIE_DOWN = ("bottle", "can", "cup", "mug", "box", "jar")
 
 
 def choose(rng: Rng, options: Sequence[str], odds: Sequence[float] | None = None) -> str:
@@ -38,14 +43,38 @@ def _rgb(values: Array) -> Rgb:
     return float(red), float(green), float(blue)
 
 
+def _brightness(base: Array) -> float:
+    return float(base @ [0.3, 0.59, 0.11])
+
+
+def _grain_color(base: Array) -> Rgb:
+    """The rings of stained wood: darker and browner than the stain; on black, where the stain is thin, lighter."""
+    if _brightness(base) < 0.15:
+        return _rgb(base + np.array([0.22, 0.13, 0.06]))
+    return _rgb(base * [0.56, 0.44, 0.36] + [0.03, 0.015, 0.0])
+
+
+def _grain(rng: Rng, shape: Shape) -> Grain:
+    """Two directions across the wood's fibres; growth rings are circles in the plane of the two.
+
+    Fibres stand upright, or lie along the longest side of what is flat.
+    """
+    size = shape.size_m
+    along = 2 if size[2] > 0.5 * size.max() else int(np.argmax(size))
+    rows = np.eye(3)[[index for index in range(3) if index != along]] + rng.uniform(-0.12, 0.12, (2, 3))
+    rows[:, along] = rng.uniform(0.06, 0.14, 2) * rng.choice([-1.0, 1.0], 2)
+    pith = rng.uniform(0.25, 0.6, 2) * np.sort(size)[:2] * rng.choice([-1.0, 1.0], 2)
+    return tuple(np.column_stack([rows, pith]).ravel().tolist())
+
+
 def _second_color(base: Array) -> Rgb:
     """The other color of stripes: lighter for dark and colorful objects, grey on white."""
-    brightness = float(base @ [0.3, 0.59, 0.11])
+    brightness = _brightness(base)
     return _rgb(base * 0.62) if brightness > 0.72 else _rgb(base + 0.55 * (1.0 - base))
 
 
 def _rest(rng: Rng, category: str, *, lying: float) -> Array:
-    if category in ("bottle", "can", "cup", "mug", "box") and rng.random() < lying:
+    if category in LIE_DOWN and rng.random() < lying:
         return turn("x", np.pi / 2)
     return np.eye(4)
 
@@ -66,23 +95,24 @@ def make_object(
     material = material or choose(rng, MATERIALS, MATERIAL_ODDS)
     size_word = choose(rng, SIZE_WORDS[category]) if size_word is None else size_word
     base = np.array(COLORS[color]) * rng.uniform(0.9, 1.06) + rng.uniform(-0.025, 0.025, 3)
+    scale, stretch = SIZE_SCALES[size_word] * rng.uniform(0.95, 1.05), rng.uniform(0.88, 1.14)
+    shape = build_shape(category, scale=scale, stretch=stretch)
     body = Body(
-        shape=build_shape(
-            category, scale=SIZE_SCALES[size_word] * rng.uniform(0.95, 1.05), stretch=rng.uniform(0.88, 1.14)
-        ),
+        shape=shape,
         path=standstill(np.zeros(3), 0.0),
         rest=_rest(rng, category, lying=lying),
         base=_rgb(base),
-        second=_second_color(np.clip(base, 0, 1)),
+        second=(_grain_color if material == "wooden" else _second_color)(np.clip(base, 0, 1)),
         material=material,
         pattern_m=rng.uniform(0.011, 0.017),
-        gloss=float(rng.choice([0.0, 0.15, 0.4])),
+        gloss=GLOSSY if material == "glossy" else float(rng.choice([0.0, 0.07, 0.15])),
+        grain=_grain(rng, shape),
     )
     return SceneObject(instance_id, category, color, material, size_word, body)
 
 
 def make_occluder(rng: Rng, kind: str) -> Body:
-    """An arm or a board, at the origin."""
+    """An arm, a hand or a board, at the origin."""
     tone = np.array([0.5, 0.5, 0.5]) + rng.uniform(-0.3, 0.3) + rng.uniform(-0.12, 0.12, 3)
     return Body(
         shape=build_shape(kind, scale=rng.uniform(0.8, 1.1), stretch=rng.uniform(0.8, 1.2)),
@@ -136,12 +166,14 @@ def make_light(rng: Rng) -> Light:
 
 
 def make_lens(rng: Rng) -> Lens:
-    """Exposure, tone curve, sharpness and grain."""
+    """Exposure and how it drifts, tone curve, sharpness and grain."""
     return Lens(
         gain=rng.uniform(0.85, 1.15),
         gamma=rng.uniform(0.8, 1.12),
         blur=rng.uniform(0.25, 0.8),
         noise=rng.uniform(0.004, 0.018),
+        exposure_s=rng.uniform(0.004, 0.016),
+        drift=Swing(rng.uniform(0.0, 0.07), rng.uniform(2.0, 8.0), rng.uniform(0, 2 * np.pi)),
     )
 
 

@@ -12,6 +12,7 @@ from referent.sources.simulation.world import Body, CameraPath, Path, SceneObjec
 
 Rng = np.random.Generator
 LIFT_CLEAR_M = 0.30  # over everything that stands on the table
+HAND_REACH_M = 0.11  # from the finger tips to the middle of the hand
 
 
 def draw_camera(
@@ -58,8 +59,8 @@ def leaving(rng: Rng, camera: CameraPath, item: SceneObject, *, wait_s: float, m
 
 
 def crossing(rng: Rng, camera: CameraPath, *, period_s: float | None = None, kind: str | None = None) -> Body:
-    """An arm or board that passes between camera and table from one side to the other and back."""
-    kind = kind or looks.choose(rng, ("arm", "board"))
+    """An arm, hand or board that passes between camera and table from one side to the other and back."""
+    kind = kind or looks.choose(rng, ("arm", "hand", "board"))
     occluder = looks.make_occluder(rng, kind)
     pose = camera.world_from_camera(0.0)
     right, forward = pose[:3, 0], pose[:3, 2]
@@ -69,6 +70,8 @@ def crossing(rng: Rng, camera: CameraPath, *, period_s: float | None = None, kin
     period = period_s or rng.uniform(3.0, 7.0)
     rest = np.eye(4)
     rest[:3, :3] = pose[:3, :3] @ turn("z", rng.uniform(-0.5, 0.5))[:3, :3] @ turn("x", np.pi / 2)[:3, :3]
+    if kind == "hand":  # the hand passes through the middle, not its forearm
+        middle = middle - rest[:3, 2] * (occluder.shape.size_m[2] / 2 - HAND_REACH_M)
     path = Path(
         np.array([0.0, 0.1, 0.5]) * period,
         np.array([middle + start * reach, middle + start * reach, middle - start * reach]),

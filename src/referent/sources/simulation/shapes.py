@@ -1,4 +1,4 @@
-"""Builds each category's body out of surfaces of revolution and boxes.
+"""The analytic surfaces that bodies are made of: surfaces of revolution and boxes.
 
 A surface of revolution satisfies x² + y² = a + b z + c z² between two heights: with the right numbers that is a
 cylinder, a cone frustum or a spheroid. It has no thickness, so an open one (a mug) shows its inside.
@@ -13,7 +13,6 @@ import numpy as np
 from referent.types import Array
 
 NO_CAP = (0.0, -1.0)  # no radius lies in it
-BANANA_RADII_M = (0.011, 0.0155, 0.0185, 0.0195, 0.0185, 0.0155, 0.011)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +27,7 @@ class Primitive:
     min_x: float = -1e6  # what lies at smaller x is cut away
     object_from_primitive: Array = field(default_factory=lambda: np.eye(4))
     tint: tuple[float, float, float] | None = None  # own color instead of the object's
+    part: str = ""  # which of vocabulary.PARTS it belongs to, if any
 
     def placed(self, object_from_primitive: Array) -> Primitive:
         """The same surface moved by a rigid (4, 4) transform."""
@@ -37,11 +37,15 @@ class Primitive:
         """The same surface in its own plain color."""
         return replace(self, tint=tint)
 
+    def named(self, part: str) -> Primitive:
+        """The same surface as belonging to this part of the object."""
+        return replace(self, part=part)
+
     def bounds(self) -> tuple[Array, Array]:
         """Lowest and highest corner (3,), (3,) of the upright box around it in its own frame."""
         if self.is_box:
             return -np.array(self.surface), np.array(self.surface)
-        radius = float(np.sqrt(_radius_squared(self, np.linspace(*self.z_range, 65)).max()))
+        radius = float(np.sqrt(radius_squared(self, np.linspace(*self.z_range, 65)).max()))
         low = np.array([max(-radius, self.min_x), -radius, self.z_range[0]])
         return low, np.array([radius, radius, self.z_range[1]])
 
@@ -61,7 +65,8 @@ class Shape:
     points_m: Array  # (N, 3) float64, spread over all its surfaces
 
 
-def _radius_squared(primitive: Primitive, z: Array) -> Array:
+def radius_squared(primitive: Primitive, z: Array) -> Array:
+    """Squared radius of a surface of revolution at heights z, 0 where there is none."""
     a, b, c = primitive.surface
     return np.maximum(a + b * z + c * z * z, 0.0)
 
@@ -69,7 +74,7 @@ def _radius_squared(primitive: Primitive, z: Array) -> Array:
 def _revolved_points(primitive: Primitive) -> Array:
     z = np.linspace(*primitive.z_range, 25)
     angle = np.linspace(0.0, 2 * np.pi, 49)
-    radius = np.sqrt(_radius_squared(primitive, z))
+    radius = np.sqrt(radius_squared(primitive, z))
     x = radius[:, None] * np.cos(angle)
     y = radius[:, None] * np.sin(angle)
     points = np.stack([x, y, np.broadcast_to(z[:, None], x.shape)], axis=-1).reshape(-1, 3)
@@ -132,113 +137,10 @@ def turn(axis: str, angle: float) -> Array:
     return pose
 
 
-def _centred(primitives: list[Primitive]) -> Shape:
+def centred(primitives: list[Primitive]) -> Shape:
+    """The body of these surfaces, moved so that the middle of its box is the origin."""
     points = np.concatenate([primitive.surface_points() for primitive in primitives])
     low, high = points.min(axis=0), points.max(axis=0)
     middle = (low + high) / 2
     parts = tuple(primitive.placed(shift(*-middle)) for primitive in primitives)
     return Shape(parts, high - low, points - middle)
-
-
-def _mug(s: float, stretch: float) -> list[Primitive]:
-    radius, height = 0.046 * s, 0.098 * s * stretch
-    bent = [
-        part.placed(shift(radius, 0, height / 2) @ turn("x", np.pi / 2))
-        for part in handle(0.021 * s, 0.034 * s, 0.016 * s)
-    ]
-    return [frustum(radius, radius, 0, height, closed="bottom"), *bent]
-
-
-def _cup(s: float, stretch: float) -> list[Primitive]:
-    return [frustum(0.031 * s, 0.049 * s, 0, 0.115 * s * stretch, closed="bottom")]
-
-
-def _bottle(s: float, stretch: float) -> list[Primitive]:
-    body, shoulder = 0.125 * s * stretch, 0.045 * s
-    neck, lid = 0.025 * s, 0.020 * s
-    top = body + shoulder + neck
-    return [
-        frustum(0.037 * s, 0.037 * s, 0, body),
-        frustum(0.037 * s, 0.014 * s, body, body + shoulder, closed="none"),
-        frustum(0.014 * s, 0.014 * s, body + shoulder, top),
-        frustum(0.018 * s, 0.018 * s, top, top + lid).tinted((0.80, 0.80, 0.78)),
-    ]
-
-
-def _bowl(s: float, stretch: float) -> list[Primitive]:
-    depth = 0.066 * s * stretch
-    foot = -0.86 * depth  # cut the round bottom flat so that it stands
-    bowl = spheroid(0.086 * s, depth, z0=foot, z1=0.0)
-    return [replace(bowl, bottom_cap=(0.0, float(np.sqrt(_radius_squared(bowl, np.array(foot))))))]
-
-
-def _can(s: float, stretch: float) -> list[Primitive]:
-    radius, height, rim = 0.036 * s, 0.105 * s * stretch, 0.006 * s
-    silver = (0.74, 0.75, 0.77)
-    return [
-        frustum(radius * 0.9, radius, 0, rim).tinted(silver),
-        frustum(radius, radius, rim, height, closed="none"),
-        frustum(radius, radius * 0.88, height, height + rim).tinted(silver),
-    ]
-
-
-def _box(s: float, stretch: float) -> list[Primitive]:
-    return [cuboid(0.115 * s, 0.062 * s, 0.150 * s * stretch)]
-
-
-def _block(s: float, stretch: float) -> list[Primitive]:
-    return [cuboid(0.075 * s, 0.075 * s, 0.075 * s)]
-
-
-def _ball(s: float, stretch: float) -> list[Primitive]:
-    return [spheroid(0.047 * s, 0.047 * s)]
-
-
-def _plate(s: float, stretch: float) -> list[Primitive]:
-    return [frustum(0.060 * s, 0.108 * s, 0, 0.024 * s * stretch, closed="bottom")]
-
-
-def _banana(s: float, stretch: float) -> list[Primitive]:
-    arc_radius, parts = 0.078 * s / stretch, []
-    for angle, thickness in zip(np.linspace(-1.0, 1.0, 7), BANANA_RADII_M, strict=True):
-        lie_along_arc = turn("z", angle) @ shift(arc_radius, 0, 0) @ turn("x", np.pi / 2)
-        parts.append(spheroid(thickness * s, 0.040 * s).placed(lie_along_arc))
-    return [*parts, _banana_end(arc_radius, s)]
-
-
-def _banana_end(arc_radius: float, s: float) -> Primitive:
-    at_the_end = turn("z", 1.29) @ shift(arc_radius, 0, 0) @ turn("x", np.pi / 2)
-    return frustum(0.006 * s, 0.007 * s, -0.012 * s, 0.010 * s).placed(at_the_end).tinted((0.20, 0.14, 0.08))
-
-
-def build_shape(category: str, *, scale: float = 1.0, stretch: float = 1.0) -> Shape:
-    """The body of a category; `stretch` changes its proportions a little. Raises KeyError for an unknown category."""
-    builders = {
-        "mug": _mug,
-        "cup": _cup,
-        "bottle": _bottle,
-        "bowl": _bowl,
-        "can": _can,
-        "box": _box,
-        "block": _block,
-        "ball": _ball,
-        "plate": _plate,
-        "banana": _banana,
-        "arm": _arm,
-        "board": _board,
-    }
-    return _centred(builders[category](scale, stretch))
-
-
-def _arm(s: float, stretch: float) -> list[Primitive]:
-    """A forearm with a fist, along z: passes before the camera."""
-    sleeve, skin = (0.25, 0.28, 0.36), (0.78, 0.57, 0.45)
-    return [
-        frustum(0.040 * s, 0.034 * s, -0.50 * s, 0.10 * s, closed="both").tinted(sleeve),
-        frustum(0.030 * s, 0.026 * s, 0.10 * s, 0.20 * s, closed="none").tinted(skin),
-        spheroid(0.045 * s, 0.055 * s).placed(shift(0, 0, 0.235 * s)).tinted(skin),
-    ]
-
-
-def _board(s: float, stretch: float) -> list[Primitive]:
-    return [cuboid(0.20 * s, 0.012 * s, 0.26 * s * stretch)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from torch import Tensor
@@ -11,10 +12,12 @@ from referent.sources.simulation import sensors, stage
 from referent.sources.simulation.render import Pictures, render
 from referent.sources.simulation.silhouettes import in_view_fractions
 from referent.sources.simulation.truth import FrameTruth, ObjectTruth, SimulatedFrame
-from referent.sources.simulation.world import Scene
+from referent.sources.simulation.vocabulary import PARTS
+from referent.sources.simulation.world import Scene, SceneObject
 from referent.types import Array, RgbdFrame
 
 CAMERA_FRAME = "camera_color_optical_frame"
+START_NS = 1_000_000_000
 
 
 def simulate(
@@ -24,33 +27,62 @@ def simulate(
     fps: float = 30,
     width: int = 640,
     height: int = 480,
-    start_ns: int = 1_000_000_000,
+    start_ns: int = START_NS,
     noise: bool = True,
+    device: str = "cpu",
 ) -> Iterator[SimulatedFrame]:
-    """Yield `frames` frames of a scene from its beginning; the same bits every time."""
+    """Yield `frames` frames of a scene from its beginning; on one device the same bits every time."""
     for index in range(frames):
-        shots = stage.set_stage([(scene, [index / fps])], width=width, height=height)
-        pictures = render(shots)
-        truth = _truth(scene, shots, pictures, index / fps)
+        yield from simulate_many(
+            [(scene, index)], fps=fps, width=width, height=height, start_ns=start_ns, noise=noise, device=device
+        )
+
+
+def simulate_many(
+    shots: Sequence[tuple[Scene, int]],
+    *,
+    fps: float = 30,
+    width: int = 640,
+    height: int = 480,
+    start_ns: int = START_NS,
+    noise: bool = True,
+    device: str = "cpu",
+) -> list[SimulatedFrame]:
+    """Frames of any scenes, each given as a scene and a frame number, drawn in one go on a torch device.
+
+    Each frame is the one that `simulate` yields, up to rounding.
+    """
+    if not shots:
+        return []
+    staged = stage.set_stage([(scene, [index / fps]) for scene, index in shots], width=width, height=height)
+    pictures = render(staged, device=device).cpu()
+    seen = []
+    for place, (scene, index) in enumerate(shots):
+        picture, alone = _one(pictures, place), stage.one_of(staged, place)
         stamp_ns = start_ns + round(index * 1e9 / fps)
-        yield SimulatedFrame(_sensed(scene, shots, pictures, index, stamp_ns, noise=noise), truth)
+        frame = _sensed(scene, alone, picture, index, stamp_ns, noise=noise)
+        seen.append(SimulatedFrame(frame, _truth(scene, alone, picture, index / fps)))
+    return seen
+
+
+def _one(pictures: Pictures, place: int) -> Pictures:
+    """One of the pictures, alone."""
+    return Pictures(**{name: value[place : place + 1] for name, value in vars(pictures).items()})
 
 
 def render_clip(
-    scene: Scene, *, frames: int, width: int, height: int, fps: float = 30, noise: bool = True
+    scene: Scene, *, frames: int, width: int, height: int, fps: float = 30, noise: bool = True, device: str = "cpu"
 ) -> tuple[Array, Array]:
     """Only rgb (T, H, W, 3) uint8 and instance ids (T, H, W) uint8, equal to those of `simulate`."""
     colors, ids = [], []
     for index in range(frames):
-        pictures = render(stage.set_stage([(scene, [index / fps])], width=width, height=height))
-        generator = sensors.noise_generator(scene, index)
-        colors.append(
-            _bytes(
-                sensors.noisy_rgb(pictures.rgb[0], strength=scene.lens.noise, generator=generator)
-                if noise
-                else pictures.rgb[0]
-            )
-        )
+        staged = stage.set_stage([(scene, [index / fps])], width=width, height=height)
+        pictures = render(staged, device=device).cpu()
+        rgb = pictures.rgb[0]
+        if noise:
+            generator = sensors.noise_generator(scene, index)
+            rgb = sensors.noisy_rgb(rgb, strength=scene.lens.noise, generator=generator)
+        colors.append(_bytes(rgb))
         ids.append(pictures.ids[0].numpy())
     return np.stack(colors), np.stack(ids)
 
@@ -67,13 +99,14 @@ def _sensed(
     if noise:
         generator = sensors.noise_generator(scene, index)
         rgb = sensors.noisy_rgb(rgb, strength=scene.lens.noise, generator=generator)
-        depth = sensors.noisy_depth(depth, focal_px=float(shots.focal_px[0]), generator=generator)
+        focal_px = float(shots.focal_px[0])
+        depth = sensors.noisy_depth(depth, glare=pictures.glare[0], focal_px=focal_px, generator=generator)
     view = stage.intrinsics(scene, shots.width, shots.height)
     return RgbdFrame(stamp_ns, CAMERA_FRAME, _bytes(rgb), depth.numpy().copy(), view)
 
 
 def _truth(scene: Scene, shots: stage.Stage, pictures: Pictures, time_s: float) -> FrameTruth:
-    ids = pictures.ids[0].numpy()
+    ids, parts = pictures.ids[0].numpy(), pictures.parts[0].numpy()
     amodal = pictures.amodal_px[0].tolist()
     visible = np.bincount(ids.ravel(), minlength=len(amodal)).tolist()
     fractions = in_view_fractions(shots, [item.instance_id for item in scene.objects])
@@ -92,10 +125,18 @@ def _truth(scene: Scene, shots: stage.Stage, pictures: Pictures, time_s: float) 
             amodal_px=amodal[item.instance_id],
             in_view_fraction=fraction,
             box_xyxy=_box(ids == item.instance_id),
+            parts_xyxy=_part_boxes(item, ids, parts),
         )
         for item, fraction in zip(scene.objects, fractions, strict=True)
     )
-    return FrameTruth(ids, world_from_camera, pictures.depth_m[0].numpy(), objects)
+    return FrameTruth(ids, world_from_camera, pictures.depth_m[0].numpy(), objects, parts)
+
+
+def _part_boxes(item: SceneObject, ids: Array, parts: Array) -> Mapping[str, Array]:
+    names = {primitive.part for primitive in item.body.shape.primitives} - {""}
+    mine = ids == item.instance_id
+    boxes = {name: _box(mine & (parts == PARTS.index(name) + 1)) for name in sorted(names)}
+    return MappingProxyType({name: box for name, box in boxes.items() if box is not None})
 
 
 def _box(mask: Array) -> Array | None:

@@ -43,8 +43,8 @@ def _cloth(rng: np.random.Generator) -> Array:
 
 
 @cache
-def bank() -> Tensor:
-    """The tiles (TILE_COUNT, 1, S, S), float32 in [0, 1]; the same in every run."""
+def bank(device: torch.device) -> Tensor:
+    """The tiles (TILE_COUNT, 1, S, S) on a device, float32 in [0, 1]; the same in every run."""
     tiles = []
     for index in range(TILE_COUNT):
         rng = np.random.default_rng(7000 + index)
@@ -58,4 +58,4 @@ def bank() -> Tensor:
         else:
             tile = _cloth(rng)
         tiles.append(torch.from_numpy(tile.astype(np.float32)))
-    return torch.stack(tiles)[:, None]
+    return torch.stack(tiles)[:, None].to(device)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from referent.types import Array, RgbdFrame
 
@@ -22,6 +24,8 @@ class ObjectTruth:
     amodal_px: int  # pixels it would cover if nothing stood before it, inside the picture
     in_view_fraction: float  # share of its whole silhouette that lies inside the picture
     box_xyxy: Array | None  # (4,) float32 tight box of the visible pixels, x2/y2 exclusive; None when none is visible
+    parts_xyxy: Mapping[str, Array] = field(default_factory=lambda: MappingProxyType({}))
+    """Tight boxes (4,) float32 of the visible pixels of its named parts ("handle"); only those that are seen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +36,7 @@ class FrameTruth:
     world_from_camera: Array  # (4, 4) float64; world z is up, the table top is z = 0
     depth_m: Array  # (H, W) float32, noise-free
     objects: tuple[ObjectTruth, ...]  # every object of the scene, seen or not
+    part_ids: Array | None = None  # (H, W) uint8, 0 = no named part, else 1 + index in vocabulary.PARTS
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ class Seen:
 
 def look_around(scene: Scene, times_s: Sequence[float] | Array) -> Seen:
     """Look at the scene at these times."""
-    pictures = render(stage.set_stage([(scene, list(times_s))], width=WIDTH, height=HEIGHT))
+    pictures = render(stage.set_stage([(scene, list(times_s))], width=WIDTH, height=HEIGHT), blurred=False)
     numbers = [item.instance_id for item in scene.objects]
     instances = pictures.amodal_px.shape[1]
     ids, amodal = pictures.ids.numpy(), pictures.amodal_px.numpy()

@@ -16,7 +16,15 @@ CATEGORIES: tuple[str, ...] = (
     "ball",
     "plate",
     "banana",
+    "teapot",
+    "jar",
+    "pan",
+    "hammer",
+    "screwdriver",
 )
+
+# What can be named of an object beside the whole. A picture's part ids are 1 + the place in this list.
+PARTS: tuple[str, ...] = ("handle", "lid", "spout")
 
 # Display RGB in [0, 1]; a scene moves each a little, so no two scenes show the same red.
 COLORS: Mapping[str, tuple[float, float, float]] = MappingProxyType(
@@ -32,11 +40,12 @@ COLORS: Mapping[str, tuple[float, float, float]] = MappingProxyType(
     }
 )
 
-MATERIALS: tuple[str, ...] = ("plain", "striped", "checkered")
+MATERIALS: tuple[str, ...] = ("plain", "striped", "checkered", "wooden", "glossy")
 
 SIZE_SCALES: Mapping[str, float] = MappingProxyType({"small": 0.78, "large": 1.18, "": 1.0})
 
 # Categories that come in one size only carry no size word.
+ONE_SIZE: tuple[str, ...] = ("cup", "plate", "banana", "teapot", "pan", "hammer", "screwdriver")
 SIZE_WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {name: ("",) if name in ("cup", "plate", "banana") else ("small", "large") for name in CATEGORIES}
+    {name: ("",) if name in ONE_SIZE else ("small", "large") for name in CATEGORIES}
 )

@@ -10,16 +10,20 @@ from referent.sources.simulation.shapes import Shape, turn
 from referent.types import Array
 
 Rgb = tuple[float, float, float]
+Grain = tuple[float, ...]  # (8,) two rows of an affine map from the object's frame to the plane of growth rings, metres
+NO_GRAIN: Grain = (1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """A closed way through waypoints: smooth between them, round and round with `period_s`."""
+    """A closed way through waypoints, round and round with `period_s`; slowed down at each unless it is `steady`."""
 
     times_s: Array  # (K,) rising, first 0
     positions_m: Array  # (K, 3) world
     yaws: Array  # (K,) radians about world z
     period_s: float  # the way from the last waypoint back to the first ends here
+    steady: bool = False
+    rolling_radius_m: float | None = None  # rolls without slipping; all waypoints then lie on one straight line
 
     def at(self, time_s: float) -> tuple[Array, float]:
         """Position (3,) and yaw at a time."""
@@ -28,9 +32,23 @@ class Path:
         following = (index + 1) % len(self.times_s)
         end = self.period_s if following == 0 else self.times_s[following]
         share = (time - self.times_s[index]) / max(end - self.times_s[index], 1e-9)
-        ease = share * share * (3.0 - 2.0 * share)
+        ease = share if self.steady else smoothstep(share)
         position = self.positions_m[index] + ease * (self.positions_m[following] - self.positions_m[index])
         return position, float(self.yaws[index] + ease * (self.yaws[following] - self.yaws[index]))
+
+    def rolled(self, position_m: Array) -> Array:
+        """Rotation (4, 4) in the world by which what rolls has turned where it is at `position_m`."""
+        way = (position_m - self.positions_m[0])[:2]
+        distance = float(np.hypot(*way))
+        if self.rolling_radius_m is None or distance == 0.0:
+            return np.eye(4)
+        heading = float(np.arctan2(way[1], way[0]))
+        return turn("z", heading) @ turn("y", distance / self.rolling_radius_m) @ turn("z", -heading)
+
+
+def smoothstep(share: float) -> float:
+    """From 0 to 1 with rest at both ends."""
+    return share * share * (3.0 - 2.0 * share)
 
 
 def standstill(position_m: Array, yaw: float) -> Path:
@@ -48,13 +66,14 @@ class Body:
     base: Rgb
     second: Rgb
     material: str
-    pattern_m: float  # width of one stripe or check
-    gloss: float
+    pattern_m: float  # width of one stripe, check or growth ring
+    gloss: float  # strength of the lamp's mirror image; above 0.5 the room is mirrored too
+    grain: Grain = NO_GRAIN
 
     def world_from_object(self, time_s: float) -> Array:
         """Pose (4, 4) of the centre of its box."""
         position, yaw = self.path.at(time_s)
-        pose = turn("z", yaw) @ self.rest
+        pose = self.path.rolled(position) @ turn("z", yaw) @ self.rest
         pose[:3, 3] = position
         return pose
 
@@ -165,6 +184,8 @@ class Lens:
     gamma: float
     blur: float  # share of the neighbours in each pixel, 0..1
     noise: float  # standard deviation at full brightness, in units of full scale
+    exposure_s: float = 0.0  # how long the shutter is open
+    drift: Swing = Swing()  # relative change of the gain over time: automatic exposure that is never quite right
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,37 @@
+"""Measures any suite by its name: scenes through the whole pipeline, or the held-out judgement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from referent.config import Config
+from referent.errors import ConfigError
+from referent.evaluation.evaluate import evaluate, evaluation_table
+from referent.evaluation.lines import Line
+from referent.evaluation.suites import HELDOUT
+
+
+def run_suite(
+    suite: str,
+    config: Config,
+    *,
+    output: Path | None = None,
+    scenes: int | None = None,
+    first_seed: int | None = None,
+    parts: str | None = None,
+) -> tuple[Line, str]:
+    """What was measured as JSON values, and as a table for a terminal. None = as the suite has it.
+
+    Raises ReferentError for an unknown suite, ConfigError for wishes it cannot meet, WeightsMissing.
+    """
+    numbers = {"scenes": scenes, "first_seed": first_seed}
+    wishes = {name: value for name, value in numbers.items() if value is not None}
+    if suite == HELDOUT:
+        from referent.evaluation.heldout.judge import judge, judgement_table, plan_from
+
+        measured = judge(config, plan_from(parts, **wishes), output=output)
+        return measured, judgement_table(measured)
+    if wishes or output or parts:
+        raise ConfigError(f"suite {suite!r} takes no --output, --scenes, --first-seed or --parts; {HELDOUT!r} does")
+    measured = evaluate(suite, config)
+    return measured, evaluation_table(measured)
