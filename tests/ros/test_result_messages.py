@@ -14,11 +14,13 @@ from referent.sources.simulation.scenes import named_scene
 from referent.sources.simulation.simulate import simulate
 from referent.types import (
     Array,
+    Candidate,
     FrameResult,
     GroundingEvent,
     ObjectCloud,
     ObjectPose,
     OrientedBox,
+    Provenance,
     RegroundReason,
     Target,
     TrackedMask,
@@ -63,6 +65,18 @@ def an_object(number: int, state: TrackState, mask: Array | None, pose: ObjectPo
     )
 
 
+def in_doubt(number: int, box_xyxy: tuple[int, int, int, int] | None) -> TrackedObject:
+    """One of two candidates, known in every respect."""
+    mask = np.zeros((HEIGHT, WIDTH), bool) if box_xyxy is None else box_mask(*box_xyxy)
+    return replace(
+        an_object(number, TrackState.UNCERTAIN, mask),
+        candidates=(Candidate("4", "left one"), Candidate("5", "right one")),
+        created=Provenance("grounder", "new", STAMP_NS - 7, 1),
+        changed=Provenance("user", "corrected", STAMP_NS - 5, 2),
+        grounding_score=0.8125,
+    )
+
+
 def a_result(**changes: object) -> FrameResult:
     rng = np.random.default_rng(0)
     result = FrameResult(
@@ -90,6 +104,30 @@ def heard_line(result: FrameResult) -> lines.Line:
 
 def test_what_the_client_writes_down_is_what_replay_writes() -> None:
     assert heard_line(a_result()) == lines.result_line(a_result())
+
+
+def test_so_it_is_with_what_may_be_meant_and_where_tracks_come_from() -> None:
+    result = a_result(objects=(in_doubt(4, (5, 5, 20, 20)), in_doubt(5, (30, 5, 40, 20))))
+    line = heard_line(result)
+    assert line == lines.result_line(result)
+    assert line["objects"][0]["provenance"]["changed"]["why"] == "corrected"
+
+
+def test_a_candidate_has_the_box_of_its_track_while_it_is_seen() -> None:
+    result = a_result(objects=(in_doubt(4, (5, 5, 20, 20)), in_doubt(5, None)))
+    tracks = result_messages.tracks_message(result, {"4": 1, "5": 2})
+    for each in tracks.objects:
+        assert [(one.id, one.words, one.has_bbox) for one in each.candidates] == [
+            ("4", "left one", True),
+            ("5", "right one", False),
+        ]
+        assert each.candidates[0].bbox_xyxy.tolist() == [5, 5, 20, 20]
+
+
+def test_what_was_changed_by_words_before_it_was_found_has_no_origin_yet() -> None:
+    sought = replace(in_doubt(4, None), created=None, candidates=(), grounding_score=None)
+    (track,) = result_messages.tracks_message(a_result(objects=(sought,)), {"4": 1}).objects
+    assert (track.has_created, track.has_changed, track.has_grounding_score) == (False, True, False)
 
 
 def test_so_it_is_with_poses_in_another_frame() -> None:

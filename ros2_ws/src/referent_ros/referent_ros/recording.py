@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,18 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Pose
 from referent_msgs.msg import GroundingEvent as GroundingEventMessage
+from referent_msgs.msg import Provenance as ProvenanceMessage
 from referent_msgs.msg import TrackedObject as TrackedObjectMessage
 from referent_msgs.msg import TrackedObjectArray
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection3D, Detection3DArray
 
-from referent.evaluation.lines import Line, bbox_of, mask_to_rle, rounded
+from referent.evaluation.lines import DECIMALS, Line, bbox_of, mask_to_rle, rounded
 from referent.evaluation.recorder import Recorder
 from referent.evaluation.report import write_report
 from referent.geometry.poses import rigid, rotation_from_quaternion
 from referent.messages import rgb_from_image, stamp_ns
-from referent.types import Array, GroundingEvent, Intrinsics, RegroundReason
+from referent.types import Array, GroundingEvent, Intrinsics, Provenance, RegroundReason
 from referent_ros.result_messages import STATES
 
 STATE_NAMES = {constant: state.value for state, constant in STATES.items()}
@@ -98,13 +99,13 @@ def result_line(tracks: TrackedObjectArray, labels: Array) -> Line:
 
 def _object_line(tracked: TrackedObjectMessage, labels: Array) -> Line:
     mask = labels == tracked.mask_value
-    return {
+    line = {
         "id": tracked.id,
         "expression": tracked.expression,
         "label": tracked.label,
         "role": tracked.role,
         "state": STATE_NAMES[tracked.state],
-        "score": round(tracked.score, 6) if tracked.has_score else None,
+        "score": round(tracked.score, DECIMALS) if tracked.has_score else None,
         "bbox_xyxy": bbox_of(mask),
         "mask_rle": mask_to_rle(mask) if mask.any() else None,
         "pose": _pose_line(tracked) if tracked.has_pose else None,
@@ -112,6 +113,23 @@ def _object_line(tracked: TrackedObjectMessage, labels: Array) -> Line:
         "verified_stamp_ns": _time_ns(tracked.verified_stamp) if tracked.has_verified_stamp else None,
         "reason": tracked.reason,
     }
+    return line | _history_line(tracked)
+
+
+def _history_line(tracked: TrackedObjectMessage) -> Line:
+    known: Line = {}
+    if tracked.has_grounding_score:
+        known["grounding_score"] = round(tracked.grounding_score, DECIMALS)
+    if tracked.has_created and tracked.has_changed:
+        sources = {"created": tracked.created, "changed": tracked.changed}
+        known["provenance"] = {name: asdict(_provenance(source)) for name, source in sources.items()}
+    if tracked.candidates:
+        known["candidates"] = [{"id": one.id, "words": one.words} for one in tracked.candidates]
+    return known
+
+
+def _provenance(message: ProvenanceMessage) -> Provenance:
+    return Provenance(message.by, message.why, _time_ns(message.stamp), message.instruction_id)
 
 
 def _pose_line(tracked: TrackedObjectMessage) -> Line:

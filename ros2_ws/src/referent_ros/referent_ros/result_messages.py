@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Pose, PoseStamped, PoseWithCovariance, TransformStamped, Vector3
+from referent_msgs.msg import Candidate as CandidateMessage
 from referent_msgs.msg import GroundingEvent as GroundingEventMessage
+from referent_msgs.msg import Provenance as ProvenanceMessage
 from referent_msgs.msg import TrackedObject as TrackedObjectMessage
 from referent_msgs.msg import TrackedObjectArray
 from sensor_msgs.msg import Image, PointCloud2, PointField
@@ -31,7 +33,16 @@ from vision_msgs.msg import (
 
 from referent.evaluation.lines import bbox_of
 from referent.geometry.poses import quaternion_xyzw, transform_pose
-from referent.types import Array, FrameResult, GroundingEvent, ObjectCloud, TrackedObject, TrackState
+from referent.types import (
+    Array,
+    Candidate,
+    FrameResult,
+    GroundingEvent,
+    ObjectCloud,
+    Provenance,
+    TrackedObject,
+    TrackState,
+)
 from referent_ros.label_values import LARGEST_8_BIT
 
 STATES = {state: getattr(TrackedObjectMessage, state.name) for state in TrackState}
@@ -188,7 +199,32 @@ def _track(tracked: TrackedObject, result: FrameResult, mask_value: int) -> Trac
         message.has_grounded_stamp, message.grounded_stamp = True, time_from_ns(tracked.grounded_stamp_ns)
     if tracked.verified_stamp_ns is not None:
         message.has_verified_stamp, message.verified_stamp = True, time_from_ns(tracked.verified_stamp_ns)
+    if tracked.grounding_score is not None:
+        message.has_grounding_score, message.grounding_score = True, float(tracked.grounding_score)
+    message.candidates = [_candidate(each, result) for each in tracked.candidates]
+    _set_provenance(message, tracked)
     return message
+
+
+def _candidate(candidate: Candidate, result: FrameResult) -> CandidateMessage:
+    message = CandidateMessage(id=candidate.object_id, words=candidate.words)
+    masks = [each.mask.mask for each in result.objects if each.target.id == candidate.object_id and each.mask]
+    box = bbox_of(masks[0]) if masks else None
+    if box is not None:
+        message.has_bbox, message.bbox_xyxy = True, np.array(box, np.float64)
+    return message
+
+
+def _set_provenance(message: TrackedObjectMessage, tracked: TrackedObject) -> None:
+    if tracked.created is not None:
+        message.has_created, message.created = True, _provenance(tracked.created)
+    if tracked.changed is not None:
+        message.has_changed, message.changed = True, _provenance(tracked.changed)
+
+
+def _provenance(source: Provenance) -> ProvenanceMessage:
+    stamp, instruction_id = time_from_ns(source.stamp_ns), source.instruction_id
+    return ProvenanceMessage(by=source.by, why=source.why, stamp=stamp, instruction_id=instruction_id)
 
 
 def _set_mask(message: TrackedObjectMessage, tracked: TrackedObject) -> None:
