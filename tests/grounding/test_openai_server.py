@@ -133,12 +133,19 @@ def test_earlier_turns_are_sent_as_text_with_one_picture(serve: Callable[..., Se
     assert json.dumps(server.questions[0]).count("image_url") == 2  # the part's type and its field: one picture
 
 
-def test_probabilities_of_coordinate_tokens_become_the_score(serve: Callable[..., Server]) -> None:
+def test_probabilities_of_naming_a_box_and_of_its_numbers_become_the_score(serve: Callable[..., Server]) -> None:
     pieces = ['[{"bbox_2d": [', "500", ", ", "500", ", ", "750", ", ", "750", '], "label": "red mug"}]']
-    sure = [0.0, np.log(0.9), 0.0, np.log(0.7), 0.0, np.log(0.5), 0.0, np.log(0.9), 0.0]
+    sure = np.log([0.8, 0.9, 1.0, 0.7, 1.0, 0.5, 1.0, 0.9, 1.0])
     content = [{"token": piece, "logprob": float(p)} for piece, p in zip(pieces, sure, strict=True)]
     grounding = a_grounder(serve(says(ANSWER, {"content": content}))).ground(a_request())
-    assert grounding.items[0].score == pytest.approx(0.75)
+    assert grounding.items[0].score == pytest.approx(0.8 * (0.9 * 0.7 * 0.5 * 0.9) ** 0.25)
+    assert grounding.nothing_score == pytest.approx(0.2)
+
+
+def test_nothing_is_as_sure_as_its_token(serve: Callable[..., Server]) -> None:
+    content = [{"token": "[]", "logprob": float(np.log(0.6))}]
+    assert a_grounder(serve(says("[]", {"content": content}))).ground(a_request()).nothing_score == pytest.approx(0.6)
+    assert a_grounder(serve(says("[]"))).ground(a_request()).nothing_score is None
 
 
 @pytest.mark.parametrize("logprobs", [{"content": None}, {"content": [{"token": 3}]}, [], {"content": ["x"]}])

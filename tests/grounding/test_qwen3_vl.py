@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -25,8 +26,10 @@ from referent.errors import (
 from referent.evaluation.heldout.grounder import OTHER_PICTURE, UNSEEN, judge_grounder
 from referent.evaluation.heldout.questions import PLAIN
 from referent.grounding.backends.qwen3_vl import Qwen3VLGrounder, load_model, picture_for_model, speak
+from referent.grounding.confidence import Platt
 from referent.grounding.picture import ground_picture, grounding_lines
 from referent.grounding.prompts import chat_messages, question
+from referent.grounding.score_calibration import FILE, Calibration, write_calibration
 from referent.sources.simulation.scenes import named_scene
 from referent.sources.simulation.simulate import simulate
 from referent.sources.simulation.truth import SimulatedFrame
@@ -209,6 +212,40 @@ def test_the_bundled_model_says_nothing_when_it_is_not_there(
     grounding = bundled.ground(a_request("pick up the purple banana", tabletop.frame.rgb))
     assert grounding.items == ()
     assert grounding.raw == "[]"
+    assert grounding.nothing_score is not None
+    assert 0.5 < grounding.nothing_score <= 1
+
+
+def test_a_found_thing_is_as_sure_to_be_there_as_nothing_is_unsure(
+    bundled: Qwen3VLGrounder, tabletop: SimulatedFrame
+) -> None:
+    grounding = bundled.ground(a_request("pick up the red mug", tabletop.frame.rgb))
+    assert grounding.nothing_score is not None
+    assert 0 <= grounding.nothing_score < 0.5
+    assert grounding.items[0].score is not None
+    assert 0.5 < grounding.items[0].score <= 1
+
+
+def test_a_calibration_changes_the_scores_and_nothing_else(tabletop: SimulatedFrame) -> None:
+    config = a_config("referent-qwen3vl-tiny")
+    straight = Qwen3VLGrounder(config, Calibration())
+    bent = Qwen3VLGrounder(config, Calibration(score=Platt(2.0, -1.0), nothing=Platt(0.5, 0.3)))
+    for text in ("pick up the red mug", "pick up the purple banana"):
+        as_said, fitted = (grounder.ground(a_request(text, tabletop.frame.rgb)) for grounder in (straight, bent))
+        assert fitted.raw == as_said.raw
+        assert fitted.nothing_score == pytest.approx(Platt(0.5, 0.3).of(as_said.nothing_score or 0.0))
+        for item, straight_item in zip(fitted.items, as_said.items, strict=True):
+            assert item.score == pytest.approx(Platt(2.0, -1.0).of(straight_item.score or 0.0))
+
+
+def test_a_models_own_calibration_is_used_and_one_of_other_weights_refused(untrained: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(untrained, tmp_path / "model"))
+    weights = folder / "model.safetensors"
+    write_calibration(folder / FILE, Calibration(), weights, {})
+    Qwen3VLGrounder(a_config(folder))
+    write_calibration(folder / FILE, Calibration(), folder / "config.json", {})
+    with pytest.raises(WeightsMissing, match="of other weights"):
+        Qwen3VLGrounder(a_config(folder))
 
 
 def test_the_bundled_model_answers_about_unseen_pictures_in_unseen_sentences_and_does_look(

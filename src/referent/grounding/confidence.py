@@ -36,6 +36,20 @@ class Weights:
     bias: float = 0.0
 
 
+@dataclass(frozen=True)
+class Platt:
+    """A logistic calibration of a probability: a line in log-odds (Platt 1999). As it is, it changes nothing."""
+
+    slope: float = 1.0
+    bias: float = 0.0
+
+    def of(self, probability: float) -> float:
+        """The calibrated probability."""
+        if self == Platt():
+            return probability
+        return _sigmoid(self.slope * _log_odds(probability) + self.bias)
+
+
 class Action(Enum):
     """What to do with a region that contradicts what is followed, or is found where nothing was."""
 
@@ -91,10 +105,19 @@ def fit_weights(evidence: Sequence[ItemEvidence], right: Sequence[bool], *, ridg
         p = 1 / (1 + np.exp(-np.clip(x @ w, -30, 30)))
         gradient = x.T @ (p - y) + ridge * w
         step = np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x + ridge * np.eye(4), gradient)
+        # A whole step from where all is certain overshoots, and never comes back.
+        while _misfit(w - step, x, y, ridge) > _misfit(w, x, y, ridge) + 1e-9 and np.abs(step).max() > 1e-9:
+            step = step / 2
         w = w - step
         if np.abs(step).max() < 1e-9:
             break
     return Weights(*(float(value) for value in w))
+
+
+def fit_platt(probabilities: Sequence[float], right: Sequence[bool]) -> Platt:
+    """The calibration that makes `probabilities` most likely."""
+    weights = fit_weights([ItemEvidence(score) for score in probabilities], right)
+    return Platt(weights.score, weights.bias)
 
 
 def expected_calibration_error(probabilities: Sequence[float], right: Sequence[bool], *, bins: int = 10) -> float:
@@ -105,6 +128,12 @@ def expected_calibration_error(probabilities: Sequence[float], right: Sequence[b
     place = np.minimum((p * bins).astype(int), bins - 1)
     gaps = [abs(float((p[place == k] - y[place == k]).sum())) for k in range(bins)]
     return sum(gaps) / len(p)
+
+
+def _misfit(w: Array, x: Array, y: Array, ridge: float) -> float:
+    """What the regression makes small: minus the log likelihood, and the ridge."""
+    odds = x @ w
+    return float(np.logaddexp(0, odds).sum() - y @ odds + ridge * (w @ w) / 2)
 
 
 def _features(evidence: ItemEvidence) -> Array:

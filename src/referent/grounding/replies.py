@@ -48,8 +48,6 @@ _CORNERS = re.compile(r"\(\s*(\d+\.?\d*)\s*,\s*(\d+\.?\d*)\s*\)\s*,\s*\(\s*(\d+\
 _THOUGHT = re.compile(r"<think>.*?</think>|\A(?:(?!<think>).)*?</think>", re.DOTALL)
 _FENCE = re.compile(r"```[a-zA-Z]*")
 
-Token = tuple[str, float]  # a piece of a reply and its probability
-
 
 @dataclass(frozen=True)
 class Region:
@@ -134,17 +132,6 @@ def locate(
     if all(not any(region.box or (1,)) for region in reply.regions):
         return Located((), (), "the grounder answers with an empty box", tuple(notes))
     raise UnreadableReply(f"no region lies in the picture: {text[:_SHOWN]!r} ({'; '.join(notes)})", raw=text)
-
-
-def score_of_span(tokens: Sequence[Token], start: int, end: int) -> float | None:
-    """Mean probability of the tokens that hold digits of the reply's `start:end`; None when there are none."""
-    at, found = 0, []
-    for text, probability in tokens:
-        shared = text[max(0, start - at) : max(0, end - at)]
-        if any(c.isdigit() for c in shared):
-            found.append(probability)
-        at += len(text)
-    return sum(found) / len(found) if found else None
 
 
 def with_scores(items: Sequence[GroundingItem], scores: Sequence[float | None]) -> tuple[GroundingItem, ...]:

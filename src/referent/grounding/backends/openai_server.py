@@ -23,7 +23,8 @@ from referent.config import GrounderConfig
 from referent.errors import ConfigError, GrounderUnavailable, UnreadableReply
 from referent.grounding.coordinates import PAD_GREY, pixels_per_unit
 from referent.grounding.prompts import Message, messages_from_request
-from referent.grounding.replies import Located, Token, locate, score_of_span, with_scores
+from referent.grounding.replies import locate, with_scores
+from referent.grounding.token_scores import Token, nothing_score, region_score
 from referent.types import Array, Grounding, GroundingRequest
 
 PIXEL_SIDE_STEP = 224  # lcm(28, 32): a multiple of the patch sizes of Qwen2.5-VL and Qwen3-VL
@@ -68,12 +69,14 @@ class OpenAIGrounder:
             max_items=self._config.max_items,
             label=request.expression,
         )
+        agree = "".join(token for token, _ in tokens).startswith(text)
         return Grounding(
             request=request,
-            items=with_scores(located.items, _scores(located, text, tokens)),
+            items=with_scores(located.items, [region_score(tokens, s) if agree else None for s in located.spans]),
             nothing_reason=located.nothing,
             raw=text,
             notes=located.notes,
+            nothing_score=nothing_score(tokens, located.spans) if agree else None,
             latency_s=time.perf_counter() - started,
         )
 
@@ -195,12 +198,6 @@ def _tokens(choice: Mapping[str, Any]) -> list[Token]:
             return []
         tokens.append((text, math.exp(min(0.0, logprob))))
     return tokens
-
-
-def _scores(located: Located, text: str, tokens: Sequence[Token]) -> list[float | None]:
-    """Mean probability of each region's number tokens; None where tokens and text do not agree."""
-    agree = "".join(token for token, _ in tokens).startswith(text)
-    return [score_of_span(tokens, *span) if agree else None for span in located.spans]
 
 
 def _address(url: str) -> str:

@@ -13,9 +13,12 @@ import numpy as np
 
 from referent.config import GrounderConfig
 from referent.errors import ConfigError, GrounderUnavailable, WeightsMissing
+from referent.grounding.confidence import Platt
 from referent.grounding.coordinates import nearest_shape, padded_to_aspect, pixels_per_unit
 from referent.grounding.prompts import Message, messages_from_request
-from referent.grounding.replies import Token, locate, score_of_span, with_scores
+from referent.grounding.replies import locate, with_scores
+from referent.grounding.score_calibration import Calibration, read_calibration
+from referent.grounding.token_scores import Token, nothing_score, region_score
 from referent.types import Array, Grounding, GroundingRequest
 from referent.weights import ModelEntry, resolve
 
@@ -24,11 +27,15 @@ NEAR_UNITS = 20  # thousandths of the picture: coordinates this far apart are as
 
 
 class Qwen3VLGrounder:
-    """Asks a local Qwen3-VL. One question at a time; the answer is greedy, so it is the same every time."""
+    """Asks a local Qwen3-VL. One question at a time; the answer is greedy, so it is the same every time.
 
-    def __init__(self, config: GrounderConfig) -> None:
+    calibration: of its scores; None = the one in the model's folder, if there is one.
+    """
+
+    def __init__(self, config: GrounderConfig, calibration: Calibration | None = None) -> None:
         entry = _resolved(config)
         self._config = config
+        self._calibration = calibration or read_calibration(entry.folder, entry.weights_path)
         self._device = _device(config.device)
         self._model, self._processor = load_model(entry.folder, self._device)
         self._unwanted = threading.Event()
@@ -47,12 +54,15 @@ class Qwen3VLGrounder:
         # This family writes thousandths of the picture, however its processor resizes it.
         scale = pixels_per_unit("rel1000", size=shown_size)
         located = locate(text, scale=scale, size=size, max_items=self._config.max_items, label=request.expression)
+        fitted = self._calibration
+        sure = [_calibrated(region_score(tokens, span), fitted.score) for span in located.spans]
         return Grounding(
             request=request,
-            items=with_scores(located.items, [score_of_span(tokens, *span) for span in located.spans]),
+            items=with_scores(located.items, sure),
             nothing_reason=located.nothing,
             raw=text,
             notes=located.notes,
+            nothing_score=_calibrated(nothing_score(tokens, located.spans), fitted.nothing),
             latency_s=time.perf_counter() - started,
         )
 
@@ -82,6 +92,10 @@ class Qwen3VLGrounder:
         if self._unwanted.is_set():
             raise GrounderUnavailable("the question was cancelled")
         return tokens
+
+
+def _calibrated(probability: float | None, fitted: Platt) -> float | None:
+    return None if probability is None else fitted.of(probability)
 
 
 def picture_for_model(rgb: Array, sizes: Sequence[tuple[int, int]]) -> tuple[Array, tuple[int, int]]:
