@@ -262,6 +262,39 @@ def test_a_correction_by_the_user_is_asked_with_the_dialogue_and_keeps_the_id() 
     assert (changed.by, changed.why, changed.instruction_id) == ("grounder", "corrected", 2)
 
 
+def test_a_correction_said_while_the_first_answer_is_caught_up_with_is_not_lost() -> None:
+    asking = Asking(found(LEFT), found(RIGHT))
+    asking.outcome = "superseded"  # the tracker is still at it
+    asking.say("the red block")
+    asking.frames(2)
+    asking.say("no, the other one")
+    asking.outcome = "committed"
+    asking.supervisor.settle(PromptOutcome("1", stamp(0), "committed", stamp(1)))
+    changed = asking["1"].changed
+    assert changed is not None
+    assert (changed.by, changed.why, changed.instruction_id) == ("user", "corrected", 2)
+    assert asking["1"].state is TrackState.UNCERTAIN
+    asking.frame({"1": LEFT})
+    assert asking.reasons == ["new", "corrected"]
+    asking.frame({"1": RIGHT})
+    assert asking["1"].state is TrackState.TRACKING
+    assert asking.prompts[-1].overrules
+
+
+def test_a_choice_made_while_the_candidates_are_caught_up_with_is_the_newest_change() -> None:
+    asking = Asking(found(LEFT, RIGHT))
+    asking.outcome = "superseded"
+    asking.say("the red block")
+    asking.frames(2)
+    asking.say("the left one")
+    asking.supervisor.settle(PromptOutcome("1", stamp(0), "committed", stamp(1)))
+    changed, created = asking["1"].changed, asking["1"].created
+    assert changed is not None
+    assert created is not None
+    assert (changed.by, changed.why, created.by) == ("user", "refined", "grounder")
+    assert asking["1"].state is TrackState.TRACKING
+
+
 def test_a_refinement_keeps_what_is_meant_and_drops_the_others() -> None:
     asking = Asking(found(LEFT, RIGHT), found(RIGHT))
     asking.say("the blocks")

@@ -258,17 +258,19 @@ def grounded(record: TargetRecord, placed: Placement, outcome: PromptOutcome, co
     words = f"its outline does not fill the box it was found in (IoU {outcome.round_trip_iou or 0.0:.2f})"
     suspicion = Suspicion(Doubt(RegroundReason.UNCERTAIN, words), outcome.settled_stamp_ns) if misfit else None
     doubts = record.doubts + 1 if misfit else 0
+    spoken = record.meaning.instruction_id != placed.provenance.instruction_id  # the user, while the tracker caught up
+    corrected = spoken and record.corrected
     return replace(
         record,
         label=placed.label,
-        state=TrackState.TRACKING,
-        reason=placed.provenance.why,
+        state=TrackState.UNCERTAIN if corrected else TrackState.TRACKING,
+        reason=f"corrected by the user, {WAITING}" if corrected else placed.provenance.why,
         absent_frames=0,
         observed_ns=None,
         trust=Trust(),
         belief=belief_after(0.0, evidence_of(score), config),
         suspicion=suspicion or _later_cut(record, placed.stamp_ns),
-        corrected=False,
+        corrected=corrected,
         again=None,
         conflict_ns=None,
         denials=0,
@@ -279,7 +281,7 @@ def grounded(record: TargetRecord, placed: Placement, outcome: PromptOutcome, co
         verified_stamp_ns=placed.stamp_ns,
         grounding_score=score,
         created=record.created or placed.provenance,
-        changed=placed.provenance,
+        changed=record.changed if spoken else placed.provenance,
     )
 
 
