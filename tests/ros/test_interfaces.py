@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from pathlib import Path
 
 import pytest
 from ament_index_python.packages import get_package_share_directory
 from referent_msgs.msg import TrackedObject
 
-from referent.types import TrackState
+from referent.types import GroundingEvent, TrackState
 
 # vision_msgs 4.1.1 and tf2_msgs as released for Jazzy.
 HASHES = {
@@ -45,3 +47,10 @@ def test_an_overlay_interface_has_the_type_hash_of_the_real_one(name: str) -> No
 def test_every_state_of_the_library_has_its_constant() -> None:
     constants = [getattr(TrackedObject, state.name) for state in TrackState]
     assert sorted(constants) == list(range(len(TrackState)))
+
+
+def test_the_message_tells_of_every_outcome_that_the_library_knows() -> None:
+    message = Path(get_package_share_directory("referent_msgs"), "msg", "GroundingEvent.msg").read_text()
+    listed = re.search(r"outcome: str  # (.+)", inspect.getsource(GroundingEvent))
+    assert listed is not None
+    assert re.findall(r"^#   (\w+) ", message, re.MULTILINE) == listed[1].split(" | ")
