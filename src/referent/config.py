@@ -176,6 +176,13 @@ class GroundingConfig:
         low=1,
         high=100,
     )
+    uncertain_size_factor: float = setting(
+        2.0,
+        "a box that grew or shrank more than this since the grounder saw it is doubtful, half hidden or run over "
+        "[measured]",
+        low=1,
+        high=100,
+    )
     uncertain_stability: float = setting(
         0.9, "mask stability (SAM 2's own measure) below which a frame is doubtful [measured]", low=0, high=1
     )
@@ -196,12 +203,21 @@ class GroundingConfig:
         low=0.1,
     )
     routine_questions_per_minute: int = setting(6, "questions without an event, all kinds counted", low=0, high=600)
-    doubt_questions_per_minute: int = setting(12, "questions out of doubt, all kinds counted", low=0, high=600)
+    doubt_questions_per_minute: int = setting(30, "questions out of doubt, all kinds counted", low=0, high=600)
     questions_per_minute: int = setting(60, "questions of any kind", low=1, high=6000)
     backoff_first_s: float = setting(0.5, "pause before asking again after nothing was found", unit="s", low=0.01)
+    backoff_changed_s: float = setting(
+        0.5, "pause after a question about what is not seen, once the picture has changed", unit="s", low=0.01
+    )
+    picture_change: float = setting(
+        0.12, "change of color in any place of the picture that is such a change [measured]", low=0, high=1
+    )
     backoff_max_s: float = setting(4.0, "longest such pause", unit="s", low=0.01)
     doubt_patience_s: float = setting(
         0.7, "a track that looks doubtful is asked about once it looks sound again, or after so long", unit="s", low=0
+    )
+    lost_patience_s: float = setting(
+        0.5, "what is lost is asked about after so long, as most comes back by itself [measured]", unit="s", low=0
     )
     doubt_pause_first_s: float = setting(
         2.0, "pause before a confirmed track is doubted again; doubles up to stale_after_s", unit="s", low=0
@@ -223,11 +239,14 @@ class GroundingConfig:
         0.98, "however often the grounder agrees, a track is never surer than this", low=0.5, high=0.9999
     )
     candidate_score_gap: float = setting(
-        0.3, "regions less sure than the best by more than this are no rivals of it", low=0, high=1
+        0.5, "regions less sure than the best by more than this are no rivals of it", low=0, high=1
     )
     max_candidates: int = setting(4, "regions followed while it is not clear which one is meant", low=1, high=100)
     absent_score: float = setting(0.5, "so sure `nothing matches` must be to speak against a track", low=0, high=1)
     denials: int = setting(2, "such answers in a row that end a track something else speaks against too", low=1)
+    refuted: float = setting(
+        0.1, "or one answer that leaves such a track less probable than this; 0 = never", low=0, high=0.5
+    )
     verify: bool = setting(False, "ask about the cut-out of an unsure region before asking once more")
     history_turns: int = setting(4, "earlier turns of the dialogue that a question is given", low=0, high=100)
     replay_latency_s: float = setting(0.5, "simulated delay of the grounder in replay", unit="s", low=0, high=600)

@@ -240,6 +240,7 @@ class PromptOutcome:
     outcome: str  # committed | confirmed | rejected | superseded
     settled_stamp_ns: int  # the newest frame by then
     round_trip_iou: float | None = None  # of a prompted box with the box of the mask it gave in its frame
+    hidden_frames: int = 0  # of those caught up through, in which the object was not seen
 
 
 @dataclass(frozen=True, eq=False)

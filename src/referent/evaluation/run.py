@@ -8,7 +8,7 @@ from referent.config import Config
 from referent.errors import ConfigError
 from referent.evaluation.evaluate import evaluate, evaluation_table
 from referent.evaluation.lines import Line
-from referent.evaluation.suites import HELDOUT
+from referent.evaluation.suites import HELDOUT, REGROUNDING
 
 
 def run_suite(
@@ -31,7 +31,12 @@ def run_suite(
 
         measured = judge(config, plan_from(parts, **wishes), output=output)
         return measured, judgement_table(measured)
+    if suite == REGROUNDING and not parts:
+        from referent.evaluation.regrounding.judge import Plan, judge_regrounding, regrounding_table
+
+        measured = judge_regrounding(config, Plan.of(**wishes), output=output)
+        return measured, regrounding_table(measured)
     if wishes or output or parts:
-        raise ConfigError(f"suite {suite!r} takes no --output, --scenes, --first-seed or --parts; {HELDOUT!r} does")
+        raise ConfigError(f"suite {suite!r} does not take these of --output, --scenes, --first-seed and --parts")
     measured = evaluate(suite, config)
     return measured, evaluation_table(measured)

@@ -38,6 +38,7 @@ SUITES: Mapping[str, tuple[Case, ...]] = MappingProxyType(
     {"demo": (_told("tabletop", 0), _told("tabletop", 1), _told("occlusion", 0), _told("moving_camera", 0))}
 )
 HELDOUT = "heldout"  # judged part by part, see evaluation/heldout
+REGROUNDING = "regrounding"  # policies side by side, see evaluation/regrounding
 HELDOUT_SECONDS = 3.0
 SEVERAL_RED_MUGS = frozenset({"lookalikes"})
 
@@ -45,7 +46,7 @@ SEVERAL_RED_MUGS = frozenset({"lookalikes"})
 def cases_of(suite: str) -> tuple[Case, ...]:
     """The cases of a suite of scenes. Raises ReferentError for an unknown name."""
     if suite not in SUITES:
-        raise ReferentError(f"suite {suite!r} is unknown; the suites are {', '.join((*SUITES, HELDOUT))}")
+        raise ReferentError(f"suite {suite!r} is unknown; the suites are {', '.join((*SUITES, HELDOUT, REGROUNDING))}")
     return SUITES[suite]
 
 

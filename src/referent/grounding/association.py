@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from referent.grounding.boxes import box_iou, mask_box_xyxy
+from referent.grounding.boxes import box_area_px, box_iou, mask_box_xyxy
 from referent.types import Array, GroundingItem, LiveTrack
 
 MIN_SIDE_PX = 1.0
@@ -78,6 +78,12 @@ def item_box_xyxy(item: GroundingItem) -> Array | None:
     if item.points_xy is not None:
         return np.concatenate([item.points_xy.min(axis=0), item.points_xy.max(axis=0) + 1]).astype(np.float32)
     return mask_box_xyxy(item.mask) if item.mask is not None else item.box_xyxy
+
+
+def item_area_px(item: GroundingItem) -> float | None:
+    """The area of the box around a region; None for points and embeddings, which do not say how far it reaches."""
+    box = None if item.points_xy is not None else item_box_xyxy(item)
+    return None if box is None else box_area_px(box)
 
 
 def _inside(item: GroundingItem, *, width: int, height: int) -> GroundingItem | None:

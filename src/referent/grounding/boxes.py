@@ -15,6 +15,11 @@ def box_iou(a_xyxy: Array, b_xyxy: Array) -> float:
     return intersection / union if union > 0 else 0.0
 
 
+def box_area_px(box_xyxy: Array) -> float:
+    """Area of a (4,) box."""
+    return float(np.prod(np.maximum(box_xyxy[2:] - box_xyxy[:2], 0)))
+
+
 def mask_box_xyxy(mask: Array) -> Array | None:
     """The tight (4,) float32 box of an (H, W) bool mask, x2 and y2 exclusive; None when it is empty."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

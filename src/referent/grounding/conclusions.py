@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from referent.config import GroundingConfig
-from referent.grounding.association import Association, Link, associate, item_box_xyxy, usable_items
+from referent.grounding.association import Association, Link, associate, item_area_px, item_box_xyxy, usable_items
+from referent.grounding.boxes import box_area_px
 from referent.grounding.confidence import Action, ItemEvidence, action_on, combined_score, evidence_of
 from referent.grounding.records import TargetRecord, siblings_of
 from referent.grounding.wording import is_lasting, rival_names, wants_one, which_one
@@ -27,13 +28,22 @@ class Placed:
     overrules: bool = False
 
 
+@dataclass(frozen=True)
+class Verified:
+    """A target whose track the answer agrees with."""
+
+    object_id: str
+    speaks_for: float  # log-odds
+    box_px: float | None = None  # area of the box that the answer gives
+
+
 @dataclass(frozen=True, eq=False)
 class Conclusion:
     """What follows from an answer, by the ids of targets; `words` are for people."""
 
     outcome: str  # see GroundingEvent.outcome
     words: str = ""
-    verified: tuple[tuple[str, float], ...] = ()  # targets, and the log-odds that speak for them
+    verified: tuple[Verified, ...] = ()
     against: tuple[tuple[str, float], ...] = ()  # targets that go on, and the log-odds that speak against them
     placed: tuple[Placed, ...] = ()
     rivals: bool = False  # what is placed, and what is not yet, are candidates for one meaning
@@ -58,6 +68,12 @@ class Scene:
     def seen(self, object_id: str) -> bool:
         """Whether a target's track saw something."""
         return any(track.id == object_id for track in self.tracks)
+
+    def shows(self, object_id: str, config: GroundingConfig) -> bool:
+        """Whether a target's track saw something, and not just what an occluder leaves of it."""
+        known_px = self.records[object_id].known_px
+        boxes = [track.box_xyxy for track in self.tracks if track.id == object_id]
+        return any(not known_px or box_area_px(box) * config.uncertain_size_factor >= known_px for box in boxes)
 
     @property
     def siblings(self) -> tuple[str, ...]:
@@ -99,7 +115,7 @@ def conclude(answer: Grounding, scene: Scene, config: GroundingConfig, *, verifi
 def _nothing(answer: Grounding, scene: Scene, config: GroundingConfig) -> Conclusion:
     """Nothing matches: of what was seen it is a denial, if it is sure enough; of the rest just no help."""
     sure = answer.nothing_score is None or answer.nothing_score >= config.absent_score
-    seen = [i for i in scene.asked if sure and scene.seen(i) and _can_be_denied(scene.records[i])]
+    seen = [i for i in scene.asked if sure and scene.shows(i, config) and _can_be_denied(scene.records[i])]
     others = [i for i in scene.asked if i not in seen]
     said = f"nothing matches: {answer.nothing_reason}" if answer.nothing_reason else "nothing matches"
     words = said if answer.nothing_score is None else f"{said} ({answer.nothing_score:.0%} sure)"
@@ -167,7 +183,9 @@ def _regular(
     return Conclusion(
         outcome=_outcome(agreed, placed, new, unsure, conflicts, scene),
         words=answer.raw,
-        verified=tuple((link.object_id, evidence_of(link.item.score)) for link in found.agreed),
+        verified=tuple(
+            Verified(link.object_id, evidence_of(link.item.score), item_area_px(link.item)) for link in found.agreed
+        ),
         against=tuple((object_id, evidence_of(scores[object_id])) for object_id in against),
         placed=(*placed, *new),
         unsure=tuple(link.object_id for link in unsure),

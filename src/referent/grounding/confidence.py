@@ -83,6 +83,11 @@ def belief_after(belief: float, evidence: float, config: GroundingConfig) -> flo
     return min(max(belief + evidence, -cap), cap)
 
 
+def probability_of(belief: float) -> float:
+    """That a track is the target, from the log-odds."""
+    return _sigmoid(belief)
+
+
 def action_on(score: float | None, config: GroundingConfig, *, belief: float | None, second_look: bool) -> Action:
     """What follows from a region for a target that is seen elsewhere and believed in so far; None = it is not seen.
 

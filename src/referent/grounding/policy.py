@@ -6,8 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from referent.config import GroundingConfig
-from referent.types import RegroundReason, TrackHealth, TrackState
+from referent.types import Array, RegroundReason, TrackHealth, TrackState
 
 PRIORITY = (  # of reasons to ask, most urgent first
     RegroundReason.CORRECTED,
@@ -31,6 +33,7 @@ class Evidence:
     score: float  # mask score, in [0, 1]
     absent_frames: int  # frames in a row without the object, up to and including this one
     predicted_iou: float = 0.0
+    size_ratio: float = 1.0  # area of its box, to that when the grounder last saw it
     health: TrackHealth | None = None  # where the tracker tells
 
 
@@ -60,7 +63,7 @@ class Standing:
     corrected: bool = False  # the user said what else is meant, and the grounder has not been asked yet
     again: RegroundReason | None = None  # the last answer was unsure: once more, at once
     suspicion: RegroundReason | None = None  # of something that happened since it was last verified
-    settling: bool = False  # it began to look doubtful just now, as what is being hidden does: a bad moment to ask
+    settling: bool = False  # it began to look doubtful, or vanished, just now: what is being hidden is not found either
     waits_for_user: bool = False  # only a person can say which of several is meant
     denied: bool = False  # the grounder's last word was that nothing matches, though it is seen
     belief: float = 0.0  # log-odds that the track is the target
@@ -68,6 +71,7 @@ class Standing:
     asked_ns: int = 0  # newest frame at which it was asked about
     frames_since_asked: int = 0
     not_before_ns: int = 0  # end of the back-off
+    changed: bool = False  # the picture is another than the one last asked about
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,8 @@ def doubt(evidence: Evidence, config: GroundingConfig) -> Doubt | None:
     uncertain, health = RegroundReason.UNCERTAIN, evidence.health
     if evidence.score < config.uncertain_score:
         return Doubt(uncertain, f"mask score {evidence.score:.2f}")
+    if not is_whole(evidence.size_ratio, config):
+        return Doubt(uncertain, f"its box is {evidence.size_ratio:.2f} of what the grounder saw")
     if health is None:
         return None
     if not 1 / config.uncertain_area_factor <= health.area_ratio <= config.uncertain_area_factor:
@@ -113,6 +119,21 @@ def lookalike(evidence: Evidence, config: GroundingConfig) -> Doubt | None:
     return Doubt(
         RegroundReason.AMBIGUOUS, f"something like it is near (rival outline, IoU {health.alternative_iou:.2f})"
     )
+
+
+def is_whole(size_ratio: float, config: GroundingConfig) -> bool:
+    """Whether something is seen about as large as the grounder last saw it, so neither half hidden nor run over."""
+    return 1 / config.uncertain_size_factor <= size_ratio <= config.uncertain_size_factor
+
+
+def leap(before_xyxy: Sequence[float] | None, box_xyxy: Array | None) -> Doubt | None:
+    """What is seen is nowhere near where it was last seen: another thing, or the same one moved while unseen."""
+    if before_xyxy is None or box_xyxy is None:
+        return None
+    apart_px = np.maximum(box_xyxy[:2] - before_xyxy[2:], before_xyxy[:2] - box_xyxy[2:])
+    if (apart_px < 0).all():
+        return None
+    return Doubt(RegroundReason.UNCERTAIN, f"it leapt {max(apart_px):.0f} px clear of where it was")
 
 
 def scene_cut(evidence: Evidence, config: GroundingConfig) -> Doubt | None:
@@ -144,7 +165,7 @@ def need_of(standing: Standing, config: GroundingConfig, *, now_ns: int) -> Need
         )
         reason = (RegroundReason.LOST if standing.state is TrackState.LOST else RegroundReason.STALE) if due else None
         return None if reason is None else Need(standing.object_id, reason)
-    waits = now_ns < standing.not_before_ns and standing.again is None and policy != "every_answer"
+    waits = now_ns < _pause_end_ns(standing, config) and standing.again is None and policy != "every_answer"
     return None if reason is None or waits else Need(standing.object_id, reason)
 
 
@@ -186,16 +207,24 @@ def stale_after_s(belief: float, config: GroundingConfig) -> float:
     return config.stale_after_s * min(max(share, 0.25), 1.0)
 
 
+def _pause_end_ns(standing: Standing, config: GroundingConfig) -> int:
+    """The end of the back-off: what was not found in one picture may be in another, so a change cuts it short."""
+    unseen = standing.state in (TrackState.SEARCHING, TrackState.LOST)
+    if not (unseen and standing.changed and config.reground_policy == "evidence"):
+        return standing.not_before_ns
+    return min(standing.not_before_ns, standing.asked_ns + round(config.backoff_changed_s * 1e9))
+
+
 def _reason_by_evidence(standing: Standing, config: GroundingConfig, *, now_ns: int) -> RegroundReason | None:
-    stale = now_ns - standing.vouched_ns >= round(stale_after_s(standing.belief, config) * 1e9)
+    is_due = now_ns - standing.vouched_ns >= round(stale_after_s(standing.belief, config) * 1e9)
     waits = standing.waits_for_user or standing.settling
     uncertain = standing.denied or (standing.state is TrackState.UNCERTAIN and not waits)
     reasons = [
         standing.again,
         None if standing.settling else standing.suspicion,
-        RegroundReason.LOST if standing.state is TrackState.LOST else None,
+        RegroundReason.LOST if standing.state is TrackState.LOST and not standing.settling else None,
         RegroundReason.UNCERTAIN if uncertain else None,
-        RegroundReason.STALE if stale else None,
+        RegroundReason.STALE if is_due and not standing.settling else None,
     ]
     return min((reason for reason in reasons if reason is not None), key=PRIORITY.index, default=None)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from referent.config import GroundingConfig
+from referent.grounding.boxes import box_area_px, mask_box_xyxy
 from referent.grounding.confidence import ItemEvidence, belief_after, combined_score, evidence_of
 from referent.grounding.policy import (
     Doubt,
@@ -15,6 +16,8 @@ from referent.grounding.policy import (
     backoff_s,
     doubt,
     doubt_pause_s,
+    is_whole,
+    leap,
     lookalike,
     scene_cut,
     state_of,
@@ -22,6 +25,7 @@ from referent.grounding.policy import (
 )
 from referent.grounding.wording import is_lasting
 from referent.types import (
+    Array,
     Candidate,
     PromptOutcome,
     Provenance,
@@ -76,10 +80,14 @@ class TargetRecord:
     denials: int = 0  # answers in a row that nothing matches, though it was seen
     fruitless: int = 0  # answers in a row that did not find it
     doubts: int = 0  # doubts in a row that the grounder dispelled
+    known_px: float | None = None  # area of its box when the grounder last saw it
+    size_ratio: float = 1.0  # of its box now to that
+    last_box: tuple[float, float, float, float] | None = None  # x1, y1, x2, y2 where it was last seen
     observed_ns: int | None = None  # the frame it was brought up to; None = it has changed since
     asked_ns: int = 0
     frames_since_asked: int = 0
     not_before_ns: int = 0  # end of the back-off
+    event_ns: int = 0  # the newest frame in which something happened that no earlier answer knows of
     trusted_until_ns: int = 0  # the grounder just agreed: signs of doubt are not counted
     grounded_stamp_ns: int | None = None
     verified_stamp_ns: int | None = None
@@ -108,13 +116,12 @@ class Placement:
     stamp_ns: int
     provenance: Provenance
     evidence: ItemEvidence = field(default_factory=ItemEvidence)
+    box_px: float | None = None  # area of the box it was found in
 
 
-def standing_of(record: TargetRecord, config: GroundingConfig, *, now_ns: int) -> Standing:
-    """What the policy looks at."""
+def standing_of(record: TargetRecord, config: GroundingConfig, *, now_ns: int, changed: bool = False) -> Standing:
+    """What the policy looks at; `changed`: the picture is another than the one last asked about."""
     suspicion = record.suspicion
-    is_sign = suspicion is not None and suspicion.found.reason is RegroundReason.UNCERTAIN and not record.trust.believed
-    patience_ns = 0 if suspicion is None else suspicion.since_ns + _ns(config.doubt_patience_s)
     vouched = (record.asked_ns, record.grounded_stamp_ns or 0, record.verified_stamp_ns or 0)
     return Standing(
         object_id=record.target.id,
@@ -122,7 +129,7 @@ def standing_of(record: TargetRecord, config: GroundingConfig, *, now_ns: int) -
         corrected=record.corrected,
         again=record.again,
         suspicion=None if suspicion is None else suspicion.found.reason,
-        settling=is_sign and now_ns < patience_ns,
+        settling=_is_settling(record, config, now_ns=now_ns),
         waits_for_user=bool(record.candidates),
         denied=record.denials > 0,
         belief=record.belief,
@@ -130,7 +137,21 @@ def standing_of(record: TargetRecord, config: GroundingConfig, *, now_ns: int) -
         asked_ns=record.asked_ns,
         frames_since_asked=record.frames_since_asked,
         not_before_ns=record.not_before_ns,
+        changed=changed,
     )
+
+
+def _is_settling(record: TargetRecord, config: GroundingConfig, *, now_ns: int) -> bool:
+    """Whether it began to look doubtful or vanished just now, and may look better in a moment."""
+    if record.state is TrackState.OCCLUDED:
+        return True
+    if record.state is TrackState.LOST:
+        return now_ns < record.event_ns + _ns(config.lost_patience_s)
+    suspicion = record.suspicion
+    if suspicion is None or suspicion.found.reason is not RegroundReason.UNCERTAIN:
+        return False
+    looks_doubtful = not record.trust.believed or not is_whole(record.size_ratio, config)
+    return looks_doubtful and now_ns < suspicion.since_ns + _ns(config.doubt_patience_s)
 
 
 def observed(record: TargetRecord, mask: TrackedMask | None, config: GroundingConfig, *, now_ns: int) -> TargetRecord:
@@ -142,15 +163,17 @@ def observed(record: TargetRecord, mask: TrackedMask | None, config: GroundingCo
     if record.grounded_stamp_ns is None or record.state is TrackState.SEARCHING:
         return record
     seen = mask is not None and bool(mask.mask.any())
+    box = None if mask is None else mask_box_xyxy(mask.mask)
     evidence = Evidence(
         score=mask.score if mask is not None else 0.0,
         absent_frames=0 if seen else record.absent_frames + 1,
         predicted_iou=mask.predicted_iou if mask is not None else 0.0,
+        size_ratio=_size_ratio(record, box),
         health=mask.health if mask is not None else None,
     )
     found = doubt(evidence, config) if seen and now_ns >= record.trusted_until_ns else None
     trust = trust_after(record.trust, evidence, found, config) if seen else record.trust
-    event = _event(record, evidence, config, now_ns=now_ns)
+    event = _event(record, evidence, box, config, now_ns=now_ns)
     belief = record.belief if event is None else min(record.belief, 0.0)
     suspicion = event or record.suspicion
     if suspicion is None and seen and now_ns >= record.trusted_until_ns:
@@ -159,11 +182,23 @@ def observed(record: TargetRecord, mask: TrackedMask | None, config: GroundingCo
     believed = trust.believed and belief >= 0 and not record.corrected and not record.candidates
     state = state_of(evidence, replace(trust, believed=believed), config)
     if event is not None or (state is TrackState.LOST and record.state is not TrackState.LOST):
-        record = replace(record, not_before_ns=0, fruitless=0)  # what pauses were for is past
+        record = replace(record, not_before_ns=0, fruitless=0, event_ns=now_ns)  # what pauses were for is past
     updated = replace(
-        record, state=state, absent_frames=evidence.absent_frames, trust=trust, belief=belief, suspicion=suspicion
+        record,
+        state=state,
+        absent_frames=evidence.absent_frames,
+        trust=trust,
+        belief=belief,
+        suspicion=suspicion,
+        size_ratio=evidence.size_ratio,
+        last_box=record.last_box if box is None else (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
     )
     return replace(updated, reason=_why(updated, found))
+
+
+def _size_ratio(record: TargetRecord, box: Array | None) -> float:
+    """Of the box now to the one the grounder last saw; 1 where either is not known."""
+    return 1.0 if box is None or not record.known_px else box_area_px(box) / record.known_px
 
 
 def asked(record: TargetRecord, stamp_ns: int) -> TargetRecord:
@@ -172,9 +207,18 @@ def asked(record: TargetRecord, stamp_ns: int) -> TargetRecord:
 
 
 def verified(
-    record: TargetRecord, config: GroundingConfig, *, stamp_ns: int, now_ns: int, speaks_for: float
+    record: TargetRecord,
+    config: GroundingConfig,
+    *,
+    stamp_ns: int,
+    now_ns: int,
+    speaks_for: float,
+    box_px: float | None = None,
 ) -> TargetRecord:
-    """The grounder agreed with the track at `stamp_ns`: that dispels what was suspected by then, no more."""
+    """The grounder agreed with the track at `stamp_ns`: that dispels what was suspected by then, no more.
+
+    `box_px` is the area of the box it gave.
+    """
     clean = replace(
         record,
         verified_stamp_ns=max(stamp_ns, record.verified_stamp_ns or 0),
@@ -183,6 +227,7 @@ def verified(
         conflict_ns=None,
         denials=0,
         fruitless=0,
+        known_px=box_px or record.known_px,
     )
     if record.absent_frames == 0:
         clean = replace(clean, observed_ns=None)
@@ -207,21 +252,28 @@ def contradicted(record: TargetRecord, config: GroundingConfig, *, by: float) ->
     return replace(record, belief=belief_after(record.belief, -by, config))
 
 
-def denied(record: TargetRecord, config: GroundingConfig, *, now_ns: int, words: str) -> TargetRecord:
-    """The grounder says that nothing matches, though the target was seen."""
+def denied(record: TargetRecord, config: GroundingConfig, *, stamp_ns: int, now_ns: int, words: str) -> TargetRecord:
+    """The grounder says that nothing matched at `stamp_ns`, though the target was seen."""
     denials, doubts = record.denials + 1, record.doubts + 1
     soon = record.suspicion is not None  # then the next such answer ends it
-    pause_s = backoff_s(denials + 1, config) if soon else doubt_pause_s(doubts, config)
-    not_before_ns = now_ns + _ns(pause_s)
-    return replace(record, denials=denials, doubts=doubts, again=None, not_before_ns=not_before_ns, reason=words)
+    pause_s = backoff_s(denials, config) if soon else doubt_pause_s(doubts, config)
+    pause_until_ns = _pause_until(record, pause_s, stamp_ns=stamp_ns, now_ns=now_ns)
+    return replace(record, denials=denials, doubts=doubts, again=None, not_before_ns=pause_until_ns, reason=words)
 
 
-def fruitless(record: TargetRecord, config: GroundingConfig, *, now_ns: int, words: str) -> TargetRecord:
-    """An answer did not help: it is asked again after a pause, a longer one while the target is seen."""
+def fruitless(record: TargetRecord, config: GroundingConfig, *, stamp_ns: int, now_ns: int, words: str) -> TargetRecord:
+    """An answer about `stamp_ns` did not help: it is asked again after a pause, a longer one while it is seen."""
     count = record.fruitless + 1
-    pause_s = backoff_s(count, config) if unseen(record) else doubt_pause_s(count, config)
+    glimpsed = record.size_ratio < 1 / config.uncertain_size_factor
+    pause_s = backoff_s(count, config) if unseen(record) or glimpsed else doubt_pause_s(count, config)
     reason = words if unseen(record) or record.corrected else record.reason
-    return replace(record, fruitless=count, again=None, not_before_ns=now_ns + _ns(pause_s), reason=reason)
+    pause_until_ns = _pause_until(record, pause_s, stamp_ns=stamp_ns, now_ns=now_ns)
+    return replace(record, fruitless=count, again=None, not_before_ns=pause_until_ns, reason=reason)
+
+
+def _pause_until(record: TargetRecord, pause_s: float, *, stamp_ns: int, now_ns: int) -> int:
+    """When it may be asked about again; at once where something happened that the answer cannot know of."""
+    return record.not_before_ns if record.event_ns > stamp_ns else now_ns + _ns(pause_s)
 
 
 def unsure(record: TargetRecord, reason: RegroundReason, words: str) -> TargetRecord:
@@ -247,7 +299,7 @@ def contested(record: TargetRecord, by: str, now_ns: int) -> TargetRecord:
 def given_up(record: TargetRecord, config: GroundingConfig, *, now_ns: int, words: str) -> TargetRecord:
     """What was followed is not the target: it is searched for again, under its id."""
     anew = replace(record, state=TrackState.SEARCHING, trust=Trust(), suspicion=None, denials=0, doubts=0)
-    return fruitless(replace(anew, absent_frames=0, fruitless=0), config, now_ns=now_ns, words=words)
+    return fruitless(replace(anew, absent_frames=0, fruitless=0), config, stamp_ns=now_ns, now_ns=now_ns, words=words)
 
 
 def grounded(record: TargetRecord, placed: Placement, outcome: PromptOutcome, config: GroundingConfig) -> TargetRecord:
@@ -257,6 +309,7 @@ def grounded(record: TargetRecord, placed: Placement, outcome: PromptOutcome, co
     misfit = outcome.round_trip_iou is not None and score is not None and score < config.act_score
     words = f"its outline does not fill the box it was found in (IoU {outcome.round_trip_iou or 0.0:.2f})"
     suspicion = Suspicion(Doubt(RegroundReason.UNCERTAIN, words), outcome.settled_stamp_ns) if misfit else None
+    hidden = _hidden_meanwhile(outcome, config)
     doubts = record.doubts + 1 if misfit else 0
     spoken = record.meaning.instruction_id != placed.provenance.instruction_id  # the user, while the tracker caught up
     corrected = spoken and record.corrected
@@ -269,7 +322,7 @@ def grounded(record: TargetRecord, placed: Placement, outcome: PromptOutcome, co
         observed_ns=None,
         trust=Trust(),
         belief=belief_after(0.0, evidence_of(score), config),
-        suspicion=suspicion or _later_cut(record, placed.stamp_ns),
+        suspicion=suspicion or hidden or _later_cut(record, placed.stamp_ns),
         corrected=corrected,
         again=None,
         conflict_ns=None,
@@ -278,6 +331,9 @@ def grounded(record: TargetRecord, placed: Placement, outcome: PromptOutcome, co
         doubts=doubts,
         not_before_ns=outcome.settled_stamp_ns + _ns(doubt_pause_s(doubts, config)),
         grounded_stamp_ns=placed.stamp_ns,
+        last_box=None,
+        known_px=placed.box_px,
+        size_ratio=1.0,
         verified_stamp_ns=placed.stamp_ns,
         grounding_score=score,
         created=record.created or placed.provenance,
@@ -313,9 +369,11 @@ def same_question(records: Sequence[TargetRecord], first: TargetRecord) -> list[
     return [record for record in records if record.meaning.key == first.meaning.key]
 
 
-def _event(record: TargetRecord, evidence: Evidence, config: GroundingConfig, *, now_ns: int) -> Suspicion | None:
+def _event(
+    record: TargetRecord, evidence: Evidence, box: Array | None, config: GroundingConfig, *, now_ns: int
+) -> Suspicion | None:
     """What happened in this frame and makes everything said before it uncertain."""
-    happened = scene_cut(evidence, config)
+    happened = scene_cut(evidence, config) or leap(record.last_box, box)
     if happened is None and evidence.absent_frames == 0 and record.state is TrackState.LOST:
         words = f"seen again after {record.absent_frames} frames, not verified yet"
         happened = Doubt(RegroundReason.UNCERTAIN, words)
@@ -333,6 +391,14 @@ def _why(record: TargetRecord, found: Doubt | None) -> str:
     if found is not None:
         return found.words
     return record.reason if record.suspicion is None else record.suspicion.found.words
+
+
+def _hidden_meanwhile(outcome: PromptOutcome, config: GroundingConfig) -> Suspicion | None:
+    """What was lost after the frame asked about, and is seen again, may be something else by now."""
+    if outcome.hidden_frames < config.lost_after_frames:
+        return None
+    words = f"not seen for {outcome.hidden_frames} frames since it was found, not verified yet"
+    return Suspicion(Doubt(RegroundReason.UNCERTAIN, words), outcome.settled_stamp_ns)
 
 
 def _later_cut(record: TargetRecord, stamp_ns: int) -> Suspicion | None:

@@ -7,7 +7,7 @@ Asking is decided by `policy`, what an answer means by `conclusions`, what an in
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -15,11 +15,13 @@ import numpy as np
 
 from referent.config import GroundingConfig
 from referent.grounding import instructions, records
-from referent.grounding.association import item_box_xyxy
+from referent.grounding.association import item_area_px, item_box_xyxy
 from referent.grounding.conclusions import Conclusion, Placed, Scene, conclude
+from referent.grounding.confidence import probability_of
 from referent.grounding.conversation import Conversation
 from referent.grounding.dialogue import understand
 from referent.grounding.events import event_of
+from referent.grounding.novelty import change, thumbnail
 from referent.grounding.policy import affordable, backoff_s, most_urgent
 from referent.grounding.records import Meaning, Placement, TargetRecord
 from referent.grounding.targets import Targets
@@ -78,6 +80,7 @@ class GroundingSupervisor:
         self._failures = 0  # of the grounder, in a row
         self._not_before_ns = 0
         self._newest_ns = 0
+        self._asked_picture: dict[str, Array] = {}  # by target: the newest one asked about
 
     @property
     def records(self) -> tuple[TargetRecord, ...]:
@@ -140,7 +143,10 @@ class GroundingSupervisor:
         request = self._verifying_request() or self._needed_request(frame, masks)
         if request is None:
             return None
+        picture = thumbnail(request.frame.rgb)
+        self._asked_picture = {i: seen for i, seen in self._asked_picture.items() if i in self._targets.by_id}
         for target in request.targets:
+            self._asked_picture[target.id] = picture
             self._targets.change((target.id,), lambda record: records.asked(record, frame.stamp_ns))
         self._asked_ns.append(frame.stamp_ns)
         self._in_flight = request
@@ -199,7 +205,11 @@ class GroundingSupervisor:
     def _needed_request(self, frame: RgbdFrame, masks: Sequence[TrackedMask]) -> GroundingRequest | None:
         """The question that evidence and budget ask for, about all targets that share it."""
         settled = {record.target.id: record for record in self._targets.settled}
-        standings = [records.standing_of(record, self._config, now_ns=frame.stamp_ns) for record in settled.values()]
+        changed = self._changed_for([i for i, record in settled.items() if records.unseen(record)], frame)
+        standings = [
+            records.standing_of(record, self._config, now_ns=frame.stamp_ns, changed=object_id in changed)
+            for object_id, record in settled.items()
+        ]
         need = most_urgent(standings, self._config, now_ns=frame.stamp_ns)
         if need is None or not affordable(need.reason, self._asked_ns, self._config, now_ns=frame.stamp_ns):
             return None
@@ -209,6 +219,14 @@ class GroundingSupervisor:
         wanted = [r for r in shared if need.reason in _REASONS_FOR_ALL or r.state is first.state]
         targets = tuple(replace(record.target, expression=expression) for record in wanted)
         return GroundingRequest(targets, frame, need.reason, history, self._targets.live_tracks(masks))
+
+    def _changed_for(self, object_ids: Iterable[str], frame: RgbdFrame) -> set[str]:
+        """The targets whose last question was about a picture that this frame's differs from."""
+        asked = {i: self._asked_picture[i] for i in object_ids if i in self._asked_picture}
+        if not asked:
+            return set()
+        picture = thumbnail(frame.rgb)
+        return {i for i, before in asked.items() if change(before, picture) > self._config.picture_change}
 
     def _verifying_request(self) -> GroundingRequest | None:
         held = self._on_hold
@@ -240,20 +258,21 @@ class GroundingSupervisor:
             self._hold(answer, concluded)
         if answer.items and reason in _REASONS_OF_WORDS and scene.asked:
             self._conversation.note(answer.request.expression, answer.raw)
-        for object_id, log_odds in concluded.verified:
-            agrees = partial(records.verified, config=config, stamp_ns=stamp_ns, now_ns=now_ns, speaks_for=log_odds)
-            change((object_id,), agrees)
+        for one in concluded.verified:
+            agrees = partial(records.verified, config=config, stamp_ns=stamp_ns, now_ns=now_ns)
+            change((one.object_id,), partial(agrees, speaks_for=one.speaks_for, box_px=one.box_px))
         for object_id, log_odds in concluded.against:
             change((object_id,), partial(records.contradicted, config=config, by=log_odds))
         change(concluded.unsure, lambda r: records.unsure(r, reason, "the grounder is not sure yet"))
-        change(concluded.fruitless, lambda r: records.fruitless(r, config, now_ns=now_ns, words=words))
+        helpless = partial(records.fruitless, config=config, stamp_ns=stamp_ns, now_ns=now_ns, words=words)
+        change(concluded.fruitless, helpless)
         self._flag_conflicts(concluded, now_ns)
         prompts = [self._place(placed, scene, stamp_ns, reason) for placed in concluded.placed]
         if concluded.rivals:
             self._name_rivals(concluded, scene)
         for object_id in concluded.dropped:
             self._targets.remove(object_id)
-        unwanted = (*concluded.dropped, *self._deny(concluded, now_ns))
+        unwanted = (*concluded.dropped, *self._deny(concluded, stamp_ns, now_ns))
         detail = words if concluded.outcome not in ("found", "confirmed", "corrected") else answer.raw
         event = event_of(answer, now_ns, concluded.outcome, detail)
         return Decision(event, tuple(prompts), unwanted, concluded.drops)
@@ -264,7 +283,8 @@ class GroundingSupervisor:
             object_id = self._targets.add(self._targets[scene.asked[0]].meaning).target.id
         instruction_id = self._targets[object_id].meaning.instruction_id
         source = Provenance("grounder", reason.value, stamp_ns, instruction_id)
-        self._targets.place(object_id, Placement(placed.item.label, stamp_ns, source, placed.evidence))
+        placement = Placement(placed.item.label, stamp_ns, source, placed.evidence, item_area_px(placed.item))
+        self._targets.place(object_id, placement)
         return prompt_from_item(
             placed.item, object_id=object_id, stamp_ns=stamp_ns, refine=placed.refine, overrules=placed.overrules
         )
@@ -286,20 +306,23 @@ class GroundingSupervisor:
             self._targets.change((object_id,), partial(records.conflicting, other=other, now_ns=now_ns))
             self._targets.change((other,), partial(records.contested, by=object_id, now_ns=now_ns))
 
-    def _deny(self, concluded: Conclusion, now_ns: int) -> tuple[str, ...]:
+    def _deny(self, concluded: Conclusion, stamp_ns: int, now_ns: int) -> tuple[str, ...]:
         """Nothing matches what is seen: a track that something else speaks against too is given up after a while."""
         ended = []
         for object_id in concluded.denied:
             spoken_against = self._targets[object_id].suspicion is not None
-            self._targets.change(
-                (object_id,),
-                lambda r: records.denied(r, self._config, now_ns=now_ns, words=concluded.words),
+            denied = partial(
+                records.denied, config=self._config, stamp_ns=stamp_ns, now_ns=now_ns, words=concluded.words
             )
-            if spoken_against and self._targets[object_id].denials >= self._config.denials:
+            self._targets.change((object_id,), denied)
+            if spoken_against and self._is_refuted(self._targets[object_id]):
                 ends = partial(records.given_up, config=self._config, now_ns=now_ns, words=concluded.words)
                 self._targets.change((object_id,), ends)
                 ended.append(object_id)
         return tuple(ended)
+
+    def _is_refuted(self, record: TargetRecord) -> bool:
+        return record.denials >= self._config.denials or probability_of(record.belief) < self._config.refuted
 
     def _hold(self, answer: Grounding, concluded: Conclusion) -> None:
         box = None if concluded.to_verify is None else item_box_xyxy(concluded.to_verify.item)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 
 from referent.config import GroundingConfig
@@ -121,8 +122,10 @@ class Targets:
     def _refused(self, outcome: PromptOutcome) -> None:
         why = "what was found could not be followed"
         self.withdraw(outcome.object_id, why)
-        now_ns = outcome.settled_stamp_ns
-        self.change((outcome.object_id,), lambda record: fruitless(record, self._config, now_ns=now_ns, words=why))
+        helpless = partial(
+            fruitless, config=self._config, stamp_ns=outcome.stamp_ns, now_ns=outcome.settled_stamp_ns, words=why
+        )
+        self.change((outcome.object_id,), helpless)
 
     def _name_candidates(self, masks: Mapping[str, TrackedMask]) -> None:
         """Name the candidates of each meaning by where they are now; while one is hidden, the old names stay."""

@@ -8,6 +8,7 @@ half-corrected object, and the image encoder never runs twice on a frame.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from referent.config import TrackerConfig
 from referent.errors import BadInstruction, BadMessage, StalePrompt
-from referent.tracking.build import build_engine
+from referent.tracking.build import Engine, build_engine
 from referent.tracking.engine import EncodedAhead
 from referent.tracking.features import FeatureRing, FrameFeatures
 from referent.tracking.memory import ObjectMemory
@@ -45,15 +46,18 @@ class _Object:
 class Sam2Tracker:
     """A `types.Tracker`. Belongs to one thread. `config.threads` > 0 sets torch's threads for the whole process.
 
-    Raises WeightsMissing when the model cannot be loaded, ConfigError when its device is not there or
-    settings contradict each other.
+    `adapt_engine` may wrap what computes. Raises WeightsMissing when the model cannot be loaded, ConfigError when its
+    device is not there or settings contradict each other.
     """
 
-    def __init__(self, config: TrackerConfig, entry: ModelEntry) -> None:
+    def __init__(
+        self, config: TrackerConfig, entry: ModelEntry, *, adapt_engine: Callable[[Engine], Engine] = lambda e: e
+    ) -> None:
         if config.threads:
             torch.set_num_threads(config.threads)
         self._config = config
-        self._engine, self._bounds = build_engine(config, entry)
+        engine, self._bounds = build_engine(config, entry)
+        self._engine = adapt_engine(engine)
         self._policy = policy_of(config.memory_policy)
         self._ring = FeatureRing(max_frames=config.history_frames, max_bytes=config.history_bytes)
         self._objects: dict[str, _Object] = {}
@@ -184,7 +188,7 @@ class Sam2Tracker:
         """Raise StalePrompt or BadInstruction when the prompt is not to be applied."""
         running = known.shadow
         earlier = [known.applied, None if running is None else running.prompt]
-        if frame.index <= self._forgotten.get(prompt.object_id, -1):
+        if frame.index < self._forgotten.get(prompt.object_id, -1):
             raise StalePrompt(f"object {prompt.object_id!r} was forgotten after the frame of {frame.stamp_ns} ns")
         if frame.index < max(known.applied_index, -1 if running is None else running.index):
             raise StalePrompt(
@@ -238,7 +242,14 @@ class Sam2Tracker:
     def _tell(self, shadow: Shadow, outcome: Outcome) -> None:
         newest, prompt = self._ring.newest, shadow.prompt
         assert newest is not None, "a prompt is about a kept frame"
-        told = PromptOutcome(prompt.object_id, prompt.stamp_ns, outcome.value, newest.stamp_ns, shadow.round_trip_iou)
+        told = PromptOutcome(
+            prompt.object_id,
+            prompt.stamp_ns,
+            outcome.value,
+            newest.stamp_ns,
+            round_trip_iou=shadow.round_trip_iou,
+            hidden_frames=shadow.track.hidden_frames,
+        )
         self._outcomes.append(told)
 
     def _newest_mask(self, object_id: str) -> TrackedMask | None:

@@ -53,15 +53,15 @@ class Shadow:
 def begin(engine: Engine, prompt: Prompt, frame: FrameFeatures, *, live: Track | None, nothing: ObjectMemory) -> Shadow:
     """Find what `prompt` means in its `frame`.
 
-    The memory starts from `nothing`. Where the live track saw no object, so that the prompt does not contradict it, the
-    frames in which the object was shown before stay; to refine, all of the live track's memory does.
+    The memory starts from `nothing`. Where the live track saw no object and the prompt finds it where it was last seen,
+    the frames in which it was shown before stay; to refine, all of the live track's memory does.
     Raises BadInstruction, and FrameExpired when it is to refine and it is not known how the track stood there.
     """
     inputs = inputs_from_prompt(prompt, size_hw=frame.size_hw, image_size=engine.image_size, device=engine.device)
     past = _past(prompt, frame, live)
     if past is None:
-        memory = _uncontradicted(live, frame) or nothing
         sightings = engine.start(frame, inputs)
+        memory = _uncontradicted(live, frame, sightings.low_res_logits[0, 0] > 0) or nothing
     else:
         memory = past.memory.before(frame.index)
         sightings = engine.refine(frame, inputs, memory.read(frame.index), past.logits)
@@ -120,12 +120,17 @@ def _round_trip_iou(prompt: Prompt, frame: FrameFeatures, logits: Tensor) -> flo
     return float(np.prod(sides) / union) if union > 0 else 0.0
 
 
-def _uncontradicted(live: Track | None, frame: FrameFeatures) -> ObjectMemory | None:
-    """What a lost track knew of its object; None where it saw something, which the prompt then says is wrong."""
+def _uncontradicted(live: Track | None, frame: FrameFeatures, found: Tensor) -> ObjectMemory | None:
+    """What a lost track knew of its object; None where it saw something, which the prompt then says is wrong.
+
+    None too where the object is `found` (h, w) away from where it was last seen: memory knows places as well as looks,
+    and would take what now stands in the old place for it.
+    """
     seen = None if live is None else live.seen(frame.index)
     if live is None or seen is None or seen.any().item():
         return None
-    return live.memory.prompted_before(frame.index)
+    moved = live.last_mask is None or not (live.last_mask & found).any().item()
+    return None if moved else live.memory.prompted_before(frame.index)
 
 
 def _past(prompt: Prompt, frame: FrameFeatures, live: Track | None) -> Snapshot | None:

@@ -34,6 +34,8 @@ class Track:
         self._areas = AreaHistory()
         self._seen: dict[int, Tensor] = {}  # (h, w) bool low-resolution masks of the frames kept
         self._snapshots: dict[int, Snapshot] = {}  # of the frames pinned
+        self.last_mask: Tensor | None = None  # (h, w) bool, the newest that is not empty
+        self.hidden_frames = 0  # in which it was not seen, in all
         self.note(index, logits, signs)
 
     def note(self, index: int, logits: Tensor, signs: Signs) -> None:
@@ -42,6 +44,9 @@ class Track:
         self.logits = logits
         self.signs = replace(signs, area_ratio=self._areas.add(signs.area))
         self._seen[index] = logits[0, 0] > 0
+        self.hidden_frames += not signs.present
+        if signs.area > 0:
+            self.last_mask = self._seen[index]
 
     def seen(self, index: int) -> Tensor | None:
         """(h, w) bool: its low-resolution mask in a kept frame; None where it was not followed."""
@@ -63,11 +68,16 @@ class Track:
         self._snapshots = {index: snapshot for index, snapshot in self._snapshots.items() if index in pinned}
 
     @property
+    def _masks(self) -> list[Tensor]:
+        older = self.last_mask is not None and not any(mask is self.last_mask for mask in self._seen.values())
+        return [*self._seen.values(), *([self.last_mask] if older and self.last_mask is not None else [])]
+
+    @property
     def nbytes(self) -> int:
         """Bytes of tensor data, each entry counted once."""
         memories = [self.memory, *(snapshot.memory for snapshot in self._snapshots.values())]
         entries: dict[int, MemoryEntry] = {id(entry): entry for memory in memories for entry in memory.entries}
-        masks = [self.logits, *self._seen.values(), *(snapshot.logits for snapshot in self._snapshots.values())]
+        masks = [self.logits, *self._masks, *(snapshot.logits for snapshot in self._snapshots.values())]
         return sum(entry.nbytes for entry in entries.values()) + sum(mask.nbytes for mask in masks)
 
 
