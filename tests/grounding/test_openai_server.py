@@ -19,7 +19,7 @@ from referent.config import GrounderConfig
 from referent.errors import ConfigError, GrounderUnavailable, UnreadableReply
 from referent.grounding import backends
 from referent.grounding.backends.openai_server import OpenAIGrounder
-from referent.types import GroundingRequest, Intrinsics, RegroundReason, RgbdFrame, Target, Turn
+from referent.types import GroundingRequest, Intrinsics, LiveTrack, RegroundReason, RgbdFrame, Target, Turn
 
 ANSWER = '[{"bbox_2d": [500, 500, 750, 750], "label": "red mug"}]'
 KEY = "sk-very-secret"
@@ -280,3 +280,29 @@ def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
     with pytest.raises(ConfigError, match=r"grounder\.url") as refused:
         backends.create(GrounderConfig(backend="openai_server", url=url))
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("space", "order", "numbers"),
+    [
+        ("rel1000", "xyxy", "[250, 500, 500, 1000]"),
+        ("pct100", "yxyx", "[50, 25, 100, 50]"),
+        ("norm1", "xywh", "[0.250, 0.500, 0.250, 0.500]"),
+        ("px_model", "xyxy", "[112, 224, 224, 448]"),
+    ],
+)
+def test_new_words_are_asked_about_with_what_is_followed_in_the_coordinates_of_the_model(
+    serve: Callable[..., Server], space: str, order: str, numbers: str
+) -> None:
+    server = serve(says("[]"))
+    grounder = a_grounder(server, coordinate_space=space, coordinate_order=order)
+    width, height = 448, 448  # multiples of what pixel-writing models want
+    box = np.array([0.25 * width, 0.5 * height, 0.5 * width, height], np.float32)
+    request = replace(a_request(width, height), tracks=(LiveTrack("7", 'the "big" box', box),))
+    grounder.ground(request)
+    grounder.ground(replace(request, reason=RegroundReason.UNCERTAIN))
+    first, second = (
+        [p["text"] for p in asked["messages"][-1]["content"] if p["type"] == "text"] for asked in server.questions
+    )
+    assert f"7 \"the 'big' box\" {numbers}." in "".join(first)
+    assert "follows" not in "".join(second), "an answer that is to verify a track must not lean on it"

@@ -40,6 +40,12 @@ def xyxy_from(numbers: Quad, order: str) -> Quad:
     return {"xyxy": (a, b, c, d), "yxyx": (b, a, d, c), "xywh": (a, b, a + c, b + d)}[order]
 
 
+def numbers_from(xyxy: Quad, order: str) -> Quad:
+    """The corners x1, y1, x2, y2 as a model that writes in `order` would: the inverse of `xyxy_from`."""
+    x1, y1, x2, y2 = xyxy
+    return {"xyxy": (x1, y1, x2, y2), "yxyx": (y1, x1, y2, x2), "xywh": (x1, y1, x2 - x1, y2 - y1)}[order]
+
+
 def nearest_shape(size: tuple[int, int], shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     """Of `shapes` (width, height) the one whose aspect is nearest to that of `size`; the first of equal ones."""
     aspect = log(size[0] / size[1])

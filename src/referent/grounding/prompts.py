@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from referent.types import GroundingRequest, Turn
+import numpy as np
+
+from referent.grounding.coordinates import numbers_from
+from referent.types import GroundingRequest, LiveTrack, Turn
 
 SYSTEM = "You are the eyes of a robot. You locate the objects that its user speaks of."
 QUESTION_HEAD = 'Locate every object that matches the description "'
 QUESTION_TAIL = '" in the image. Report bbox coordinates in JSON format. If nothing matches, answer [].'
+TRACKS_HEAD = " The robot follows these already, by number: "
 
 Message = dict[str, Any]
 
@@ -46,6 +50,23 @@ def chat_messages(expression: str, history: Sequence[Turn] = ()) -> list[Message
 def messages_from_request(request: GroundingRequest) -> list[Message]:
     """The chat messages of `request`."""
     return chat_messages(request.expression, request.history)
+
+
+def tracks_note(tracks: Sequence[LiveTrack], *, scale: tuple[float, float], order: str) -> str:
+    """What is followed already, as numbered boxes in the coordinates that the model writes; "" when nothing is.
+
+    `scale` holds pixels per unit, x and y; see `coordinates`.
+    """
+    if not tracks:
+        return ""
+    return TRACKS_HEAD + "; ".join(_numbered(track, scale, order) for track in tracks) + "."
+
+
+def _numbered(track: LiveTrack, scale: tuple[float, float], order: str) -> str:
+    x1, y1, x2, y2 = (float(value) for value in track.box_xyxy / np.tile(np.asarray(scale, np.float64), 2))
+    decimals = 3 if max(x1, y1, x2, y2) <= 1 else 0
+    numbers = ", ".join(f"{value:.{decimals}f}" for value in numbers_from((x1, y1, x2, y2), order))
+    return f'{track.id} "{tidy_expression(track.label)}" [{numbers}]'
 
 
 def _text(text: str) -> Message:

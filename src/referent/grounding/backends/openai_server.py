@@ -22,10 +22,10 @@ import numpy as np
 from referent.config import GrounderConfig
 from referent.errors import ConfigError, GrounderUnavailable, UnreadableReply
 from referent.grounding.coordinates import PAD_GREY, pixels_per_unit
-from referent.grounding.prompts import Message, messages_from_request
+from referent.grounding.prompts import Message, messages_from_request, tracks_note
 from referent.grounding.replies import locate, with_scores
 from referent.grounding.token_scores import Token, nothing_score, region_score
-from referent.types import Array, Grounding, GroundingRequest
+from referent.types import Array, Grounding, GroundingRequest, RegroundReason
 
 PIXEL_SIDE_STEP = 224  # lcm(28, 32): a multiple of the patch sizes of Qwen2.5-VL and Qwen3-VL
 _SHOWN = 200  # characters of a server's complaint that are passed on
@@ -58,9 +58,9 @@ class OpenAIGrounder:
         rgb = request.frame.rgb
         size = (rgb.shape[1], rgb.shape[0])
         shown = _padded_to_steps(rgb) if self._config.coordinate_space == "px_model" else rgb
-        body = self._body(shown, messages_from_request(request))
-        text, tokens = _choice(self._post(body, started + self._config.timeout_s))
         scale = pixels_per_unit(self._config.coordinate_space, size=(shown.shape[1], shown.shape[0]))
+        body = self._body(shown, self._messages(request, scale))
+        text, tokens = _choice(self._post(body, started + self._config.timeout_s))
         located = locate(
             text,
             scale=scale,
@@ -87,6 +87,17 @@ class OpenAIGrounder:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def _messages(self, request: GroundingRequest, scale: tuple[float, float]) -> list[Message]:
+        """The question; new words are asked about with what is followed already, which they may speak of.
+
+        Not where a track is to be verified: the answer must not lean on it.
+        """
+        messages = messages_from_request(request)
+        if request.reason in (RegroundReason.NEW, RegroundReason.CORRECTED) and request.kind == "ground":
+            note = tracks_note(request.tracks, scale=scale, order=self._config.coordinate_order)
+            messages[-1]["content"] += [{"type": "text", "text": note}] if note else []
+        return messages
 
     def _body(self, rgb: Array, messages: Sequence[Message]) -> dict[str, Any]:
         return {
