@@ -170,7 +170,7 @@ def test_a_lost_targets_refused_correction_leaves_its_record_as_it_was() -> None
 
     run = Run(latency_s=0.1, tracker=Unsteady(steps=2, refuse=100))
     run.pipeline.instruct("the red block")
-    run.over(frames(range(25), where))
+    run.over(frames(range(35), where))
     assert run.results[-1].drops["corrections_rejected"] >= 2
     (found,) = run.results[-1].objects
     assert found.state is TrackState.LOST

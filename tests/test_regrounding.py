@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,8 +99,26 @@ class Story:
         return float((mask & truth).sum() / max((mask | truth).sum(), 1))
 
 
+class NearestTracker(ColorTracker):
+    """Keeps to the one of several of a color that is nearest to where it was prompted."""
+
+    def _mask(self, object_id: str, frame: RgbdFrame) -> TrackedMask:
+        mask = super()._mask(object_id, frame)
+        boxes = boxes_of(frame.rgb, tuple(self._colors[object_id]))
+        prompted = next(prompt.box_xyxy for prompt in reversed(self.prompts) if prompt.object_id == object_id)
+        own = min(boxes, key=lambda box: abs(float((box - prompted).sum())))
+        columns = np.arange(mask.mask.shape[1])
+        return replace(mask, mask=mask.mask & (columns >= own[0]) & (columns < own[2]))
+
+
 def both(number: int) -> dict[str, Box]:
     return {"red": (10 + number // 4, 10, 24 + number // 4, 24), "blue": BLUE}
+
+
+def meeting(number: int) -> dict[str, Box]:
+    """The red one touches the blue one, as large as it, in frame 20, and goes away again."""
+    x = max(15 - abs(number - 20) // 4, 0)
+    return {"red": (x, 10, x + 14, 24), "blue": (26, 20, 40, 34)}
 
 
 def test_an_object_that_left_is_found_where_it_comes_back_under_its_id() -> None:
@@ -123,7 +142,7 @@ def test_an_object_that_left_is_found_where_it_comes_back_under_its_id() -> None
 def test_a_track_that_jumped_unnoticed_is_found_out_and_corrected_on_the_frame_asked_about() -> None:
     story = Story(tracker=JumpingTracker(at_stamp_ns=painted(20, {}).stamp_ns), latency_frames=5)
     story.pipeline.instruct("the red block")
-    story.over(range(160), both)
+    story.over(range(160), meeting)
     assert story.iou(25, "red") == 0.0
     assert story.iou(159, "red") == 1.0
     assert story.events[:3] == [("new", "found"), ("stale", "unsure"), ("uncertain", "corrected")]
@@ -136,11 +155,21 @@ def test_a_track_that_jumped_unnoticed_is_found_out_and_corrected_on_the_frame_a
     assert (changed.by, changed.why, changed.stamp_ns) == ("grounder", "uncertain", corrected.stamp_ns)
 
 
+def test_a_track_that_leaps_clear_of_where_it_was_is_asked_about_in_that_frame() -> None:
+    leap_ns = painted(20, {}).stamp_ns
+    story = Story(tracker=JumpingTracker(at_stamp_ns=leap_ns), latency_frames=5)
+    story.pipeline.instruct("the red block")
+    story.over(range(40), both)
+    assert story.events == [("new", "found"), ("uncertain", "corrected")]
+    assert story.worker.asked[1].frame.stamp_ns == leap_ns
+    assert (story.iou(19, "red"), story.iou(22, "blue"), story.iou(39, "red")) == (1.0, 1.0, 1.0)
+
+
 def test_without_questions_a_jump_is_never_found_out() -> None:
     tracker = JumpingTracker(at_stamp_ns=painted(20, {}).stamp_ns)
     story = Story(tracker=tracker, settings={"grounding.reground_policy": "never"})
     story.pipeline.instruct("the red block")
-    story.over(range(160), both)
+    story.over(range(160), meeting)
     assert story.events == [("new", "found")]
     assert story.iou(159, "red") == 0.0
 
@@ -188,7 +217,7 @@ def test_two_that_match_are_both_followed_until_the_person_says_which() -> None:
     def where(number: int) -> dict[str, Box]:
         return {"red": RED, "red2": (44, 10, 58, 24)}
 
-    story = Story()
+    story = Story(tracker=NearestTracker())
     story.pipeline.instruct("the red block")
     story.over(range(5), where)
     left, right = story.results[-1].objects

@@ -66,7 +66,8 @@ class Asking:
 
     def __init__(self, *answers: Answer, delay_frames: int = 0, max_objects: int = 16, **settings: object) -> None:
         self.worker = ScriptedWorker(answers, delay_ns=delay_frames * FRAME_NS)
-        config = GroundingConfig(**{"lost_after_frames": 2, "doubt_patience_s": 0.0, **settings})  # type: ignore[arg-type]
+        impatient = {"lost_after_frames": 2, "doubt_patience_s": 0.0, "lost_patience_s": 0.0}
+        config = GroundingConfig(**{**impatient, **settings})  # type: ignore[arg-type]
         self.supervisor = GroundingSupervisor(config, self.worker, max_objects=max_objects)
         self.decisions: list[Decision] = []
         self.prompts: list[Prompt] = []

@@ -25,12 +25,15 @@ CONFIG = TrackerConfig(agreement_iou=0.8, commit_max_area=0.5)
 LEFT, RIGHT, NOWHERE, EVERYWHERE = (0, 10), (10, 20), (0, 0), (0, 20)
 
 
-def a_track(columns: tuple[int, int], *, present: bool = True) -> Track:
+def a_track(columns: tuple[int, int], *, present: bool = True, index: int = NOW) -> Track:
     """A track whose newest mask fills these columns of 20."""
-    logits = _logits(columns if present else NOWHERE)
-    area = (logits > 0).float().mean().item()
-    signs = replace(WELL_SEEN, object_score=5.0 if present else -5.0, area=area)
-    return Track(ObjectMemory(BOUNDS, policy_of("official")), NOW, logits, signs)
+    columns = columns if present else NOWHERE
+    signs = replace(WELL_SEEN, object_score=5.0 if present else -5.0, area=_area(columns))
+    return Track(ObjectMemory(BOUNDS, policy_of("official")), index, _logits(columns), signs)
+
+
+def _area(columns: tuple[int, int]) -> float:
+    return (columns[1] - columns[0]) / 20
 
 
 def _logits(columns: tuple[int, int]) -> Tensor:
@@ -53,18 +56,49 @@ class Finder:
         return Sightings(_logits(LEFT), torch.ones(1, len(Signal)), (an_entry(frame.index),))
 
 
-@pytest.mark.parametrize(("saw", "kept"), [(NOWHERE, [0, 5, NOW]), (RIGHT, [NOW])], ids=["nothing", "something else"])
-def test_what_was_prompted_before_is_kept_unless_the_live_track_saw_something_else(
-    saw: tuple[int, int], kept: list[int]
-) -> None:
-    live = a_track(saw)
+def remembered(*, seen_before: tuple[int, int], seen_now: tuple[int, int]) -> list[int]:
+    """The frames in the memory of a track begun on the left, beside one shown in frames 0 and 5 and tracked so."""
+    live = a_track(seen_before, index=NOW - 1)
+    live.note(NOW, _logits(seen_now), replace(WELL_SEEN, area=_area(seen_now)))
     for index in (0, 5):
         live.memory.prompt(index, an_entry(index))
     frame = FrameFeatures(NOW, 1, (20, 20), ())
     prompt = Prompt("x", 1, box_xyxy=torch.tensor([2.0, 2.0, 9.0, 9.0]).numpy())
     nothing = ObjectMemory(BOUNDS, policy_of("official"))
     shadow = begin(Finder(), prompt, frame, live=live, nothing=nothing)  # type: ignore[arg-type]
-    assert spatial(shadow.track.memory, NOW) == [(0, index) for index in kept]
+    return [index for _, index in spatial(shadow.track.memory, NOW)]
+
+
+def test_what_was_prompted_before_is_kept_where_a_lost_object_is_found_at_its_old_place() -> None:
+    assert remembered(seen_before=LEFT, seen_now=NOWHERE) == [0, 5, NOW]
+    assert remembered(seen_before=(9, 20), seen_now=NOWHERE) == [0, 5, NOW], "an edge in common is enough"
+
+
+def test_what_was_prompted_before_is_dropped_where_a_lost_object_is_found_at_another_place() -> None:
+    assert remembered(seen_before=RIGHT, seen_now=NOWHERE) == [NOW]
+    assert remembered(seen_before=NOWHERE, seen_now=NOWHERE) == [NOW], "it was never seen"
+
+
+def test_what_was_prompted_before_is_dropped_where_the_live_track_saw_something() -> None:
+    assert remembered(seen_before=LEFT, seen_now=RIGHT) == [NOW]
+
+
+def test_the_place_where_an_object_was_last_seen_outlasts_the_frames_kept() -> None:
+    track = a_track(LEFT, index=1)
+    for index in range(2, 6):
+        track.note(index, _logits(NOWHERE), replace(WELL_SEEN, object_score=-5.0, area=0.0))
+    counted = track.nbytes
+    track.forget_frames(kept={4, 5}, pinned=set())
+    assert track.last_mask is not None
+    assert track.last_mask.equal(_logits(LEFT)[0, 0] > 0)
+    assert track.nbytes == counted - 2 * track.last_mask.nbytes, "two empty masks are gone, the last full one is not"
+
+
+def test_a_track_counts_the_frames_in_which_its_object_was_hidden() -> None:
+    track = a_track(LEFT, index=1)
+    for index, score in enumerate((5.0, -5.0, -5.0, 5.0, -5.0), start=2):
+        track.note(index, _logits(LEFT), replace(WELL_SEEN, object_score=score))
+    assert track.hidden_frames == 3
 
 
 def test_without_a_live_track_the_shadow_is_taken_even_when_its_object_is_hidden_now() -> None:

@@ -342,16 +342,22 @@ def test_the_same_answer_twice_is_stale(kind: str, config: TrackerConfig, checkp
         tracker.prompt(corrections(refine=False)[kind])
 
 
-def test_an_answer_about_an_object_forgotten_since_is_stale_and_a_later_one_starts_it_anew(
+def test_an_answer_about_a_frame_before_the_object_was_forgotten_is_stale_and_one_about_that_frame_starts_it_anew(
     checkpoint: ModelEntry,
 ) -> None:
     tracker = a_run_until(ANSWERED, Sam2Tracker(EXACT, checkpoint))
     tracker.forget("red")
-    for index in (ASKED, ANSWERED):
+    for index in (ASKED, ANSWERED - 1):
         with pytest.raises(StalePrompt, match="'red' was forgotten"):
             tracker.prompt(points("red", index, [(105, 80)]))
-    tracker.step(a_clip(ANSWERED + 2)[-1])
-    assert tracker.prompt(points("red", ANSWERED + 1, [(105, 80)])) is not None
+    anew = tracker.prompt(points("red", ANSWERED, [(105, 80)]))
+    assert anew is not None
+    fresh = Sam2Tracker(EXACT, checkpoint)
+    for frame in a_clip(ANSWERED + 1):
+        fresh.step(frame)
+    expected = fresh.prompt(points("red", ANSWERED, [(105, 80)]))
+    assert expected is not None
+    assert np.array_equal(anew.mask, expected.mask), "nothing is left of the track before"
 
 
 def test_forgetting_ends_a_correction_under_way(checkpoint: ModelEntry) -> None:
