@@ -71,7 +71,8 @@ class Asking:
         self.supervisor = GroundingSupervisor(config, self.worker, max_objects=max_objects)
         self.decisions: list[Decision] = []
         self.prompts: list[Prompt] = []
-        self.outcome = "committed"
+        self.outcome, self.hidden_frames = "committed", 0  # what becomes of prompts
+        self.picture: Mapping[str, Box] = {}  # what is painted in the frames to come
         self.number = -1
 
     def say(self, instruction: str) -> tuple[str, ...]:
@@ -92,7 +93,7 @@ class Asking:
 
         self._take(now_ns, masks())
         self.supervisor.observe(masks(), now_ns)
-        asked = self.supervisor.ask_if_needed(painted(self.number, {}), masks())
+        asked = self.supervisor.ask_if_needed(painted(self.number, self.picture), masks())
         if asked is not None and self._take(now_ns, masks()):
             self.supervisor.observe(masks(), now_ns)
         return self
@@ -129,6 +130,16 @@ class Asking:
         self.decisions.append(decision)
         self.prompts += decision.prompts
         for prompt in decision.prompts:
-            told = PromptOutcome(prompt.object_id, prompt.stamp_ns, self.outcome, now_ns)
+            told = PromptOutcome(
+                prompt.object_id, prompt.stamp_ns, self.outcome, now_ns, hidden_frames=self.hidden_frames
+            )
             self.supervisor.settle(told)
         return True
+
+
+def one_block(*later: Answer, expression: str = "the red block", **settings: object) -> Asking:
+    """One object, found on the left in frame 0 and tracked there."""
+    asking = Asking(found(LEFT), *later, **settings)  # type: ignore[arg-type]
+    asking.say(expression)
+    asking.frame()
+    return asking.frame({"1": LEFT})

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from referent.config import GroundingConfig
@@ -18,6 +19,8 @@ from referent.grounding.policy import (
     backoff_s,
     doubt,
     doubt_pause_s,
+    is_whole,
+    leap,
     lookalike,
     most_urgent,
     need_of,
@@ -74,6 +77,40 @@ def test_a_low_mask_score_is_a_doubt_where_the_tracker_tells_nothing_else() -> N
     assert found.words == "mask score 0.30"
 
 
+@pytest.mark.parametrize(
+    ("size_ratio", "whole"), [(1.0, True), (0.5, True), (2.0, True), (0.49, False), (2.01, False), (0.0, False)]
+)
+def test_a_box_of_another_size_than_the_grounder_saw_is_a_doubt(size_ratio: float, whole: bool) -> None:
+    assert is_whole(size_ratio, CONFIG) == whole
+    found = doubt(replace(SEEN, size_ratio=size_ratio), CONFIG)
+    assert (found is None) == whole
+    assert found is None or f"box is {size_ratio:.2f} of what the grounder saw" in found.words
+
+
+@pytest.mark.parametrize(
+    ("box_xyxy", "words"),
+    [
+        ((12, 12, 22, 22), None),
+        ((19, 19, 90, 90), None),
+        ((0, 0, 100, 100), None),
+        ((20, 10, 30, 20), "leapt 0 px"),
+        ((10, 27, 20, 37), "leapt 7 px"),
+        ((0, 0, 7, 5), "leapt 5 px"),
+    ],
+    ids=["moved a little", "a corner in common", "around it", "beside it", "below", "off a corner"],
+)
+def test_what_is_seen_clear_of_where_it_was_has_leapt(box_xyxy: Sequence[int], words: str | None) -> None:
+    found = leap((10, 10, 20, 20), np.array(box_xyxy, np.float32))
+    assert (found is None) == (words is None)
+    assert found is None or (words is not None and words in found.words)
+    assert found is None or found.reason is RegroundReason.UNCERTAIN
+
+
+def test_what_was_never_seen_or_is_not_seen_now_does_not_leap() -> None:
+    assert leap(None, np.array([1, 1, 2, 2], np.float32)) is None
+    assert leap((1, 1, 2, 2), None) is None
+
+
 def test_trust_is_lost_after_some_doubtful_frames_and_regained_after_some_sound_ones() -> None:
     config = replace(CONFIG, uncertain_after_frames=2, certain_after_frames=3)
     trust, believed = Trust(), []
@@ -122,6 +159,9 @@ def a_standing(state: TrackState = TrackState.TRACKING, **fields: object) -> Sta
         (a_standing(TrackState.UNCERTAIN), RegroundReason.UNCERTAIN),
         (a_standing(TrackState.UNCERTAIN, waits_for_user=True), None),
         (a_standing(TrackState.UNCERTAIN, suspicion=RegroundReason.UNCERTAIN, settling=True), None),
+        (a_standing(TrackState.LOST, settling=True), None),
+        (a_standing(TrackState.OCCLUDED, suspicion=RegroundReason.SCENE_CUT, settling=True), None),
+        (a_standing(TrackState.OCCLUDED, corrected=True, settling=True), RegroundReason.CORRECTED),
         (a_standing(suspicion=RegroundReason.SCENE_CUT), RegroundReason.SCENE_CUT),
         (a_standing(TrackState.LOST, suspicion=RegroundReason.AMBIGUOUS), RegroundReason.LOST),
         (a_standing(TrackState.UNCERTAIN, suspicion=RegroundReason.AMBIGUOUS), RegroundReason.AMBIGUOUS),
@@ -144,6 +184,12 @@ def test_a_target_long_not_verified_is_stale() -> None:
     assert need.reason is RegroundReason.STALE
 
 
+def test_what_is_stale_waits_while_it_settles() -> None:
+    standing = a_standing(TrackState.OCCLUDED, settling=True)
+    assert need_of(standing, CONFIG, now_ns=1000 * SECOND_NS) is None
+    assert need_of(replace(standing, settling=False), CONFIG, now_ns=1000 * SECOND_NS) is not None
+
+
 def test_what_is_believed_in_less_is_stale_sooner() -> None:
     waits = [stale_after_s(belief, CONFIG) for belief in (-1.0, 0.0, 2.0, 3.9, 9.0)]
     assert waits == pytest.approx([2.5, 2.5, 10 * 2.0 / math.log(49), 10.0, 10.0], abs=0.03)
@@ -154,6 +200,32 @@ def test_during_the_pause_only_an_unsure_answer_is_asked_for_again() -> None:
     assert need_of(lost, CONFIG, now_ns=4) is None
     assert need_of(lost, CONFIG, now_ns=5) is not None
     assert need_of(replace(lost, again=RegroundReason.LOST), CONFIG, now_ns=4) is not None
+
+
+@pytest.mark.parametrize("state", [TrackState.SEARCHING, TrackState.LOST])
+def test_a_changed_picture_cuts_the_pause_of_what_is_not_seen(state: TrackState) -> None:
+    config = replace(CONFIG, backoff_changed_s=0.5)
+    unseen = a_standing(state, asked_ns=SECOND_NS, not_before_ns=5 * SECOND_NS)
+    changed = replace(unseen, changed=True)
+    soon_ns = SECOND_NS + SECOND_NS // 2
+    assert need_of(unseen, config, now_ns=5 * SECOND_NS - 1) is None
+    assert need_of(unseen, config, now_ns=5 * SECOND_NS) is not None
+    assert need_of(changed, config, now_ns=soon_ns - 1) is None
+    assert need_of(changed, config, now_ns=soon_ns) is not None
+    shorter = replace(changed, not_before_ns=SECOND_NS + 1)
+    assert need_of(shorter, config, now_ns=SECOND_NS + 1) is not None, "a change never makes a pause longer"
+
+
+def test_a_changed_picture_is_no_reason_to_doubt_what_is_seen_sooner() -> None:
+    seen = a_standing(TrackState.UNCERTAIN, not_before_ns=5 * SECOND_NS, changed=True)
+    assert need_of(seen, CONFIG, now_ns=5 * SECOND_NS - 1) is None
+
+
+@pytest.mark.parametrize("policy", ["interval", "never"])
+def test_other_policies_do_not_look_at_the_picture(policy: str) -> None:
+    config = replace(CONFIG, reground_policy=policy)
+    searching = a_standing(TrackState.SEARCHING, not_before_ns=5 * SECOND_NS, changed=True)
+    assert need_of(searching, config, now_ns=5 * SECOND_NS - 1) is None
 
 
 def test_the_most_urgent_reason_comes_first_and_among_equals_what_was_asked_longest_ago() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from asking import BELOW, LEFT, MIDDLE, RIGHT, Asking, a_box, failed, found, nothing, seen, stamp
+from asking import BELOW, LEFT, MIDDLE, RIGHT, Asking, a_box, failed, found, nothing, one_block, seen, stamp
 from doubles import ScriptedWorker
 from painted import painted
 
@@ -31,14 +31,6 @@ def two_blocks(*later: object, **settings: object) -> Asking:
     asking.frame()
     assert asking.outcomes == ["found"]
     return asking.frames(2, {"1": LEFT, "2": None})
-
-
-def one_block(*later: object, expression: str = "the red block", **settings: object) -> Asking:
-    """One object, found on the left in frame 0 and tracked there."""
-    asking = Asking(found(LEFT), *later, **settings)  # type: ignore[arg-type]
-    asking.say(expression)
-    asking.frame()
-    return asking.frame({"1": LEFT})
 
 
 def test_an_item_that_agrees_with_a_live_track_verifies_it_and_prompts_nothing() -> None:
