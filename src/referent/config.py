@@ -197,7 +197,7 @@ class GroundingConfig:
     )
     scene_cut: float = setting(0.35, "change of the whole picture that asks for a new look [SeC]", low=0, high=1)
     stale_after_s: float = setting(
-        10.0,
+        12.0,
         "a target not verified for so long is asked about; the less sure, the sooner, down to a quarter",
         unit="s",
         low=0.1,

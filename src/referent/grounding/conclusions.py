@@ -70,8 +70,8 @@ class Scene:
         return any(track.id == object_id for track in self.tracks)
 
     def shows(self, object_id: str, config: GroundingConfig) -> bool:
-        """Whether a target's track saw something, and not just what an occluder leaves of it."""
-        known_px = self.records[object_id].known_px
+        """Whether a target's track saw something, and not just what an occluder leaves of it for a moment."""
+        known_px = self.records[object_id].known_px if self.records[object_id].fruitless == 0 else None
         boxes = [track.box_xyxy for track in self.tracks if track.id == object_id]
         return any(not known_px or box_area_px(box) * config.uncertain_size_factor >= known_px for box in boxes)
 

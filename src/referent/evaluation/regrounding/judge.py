@@ -21,8 +21,16 @@ from referent.evaluation.regrounding.episodes import UNEVENTFUL, Episode, Played
 from referent.evaluation.regrounding.known_pictures import Encodings, EngineOfKnownPictures
 from referent.evaluation.regrounding.measures import Judged, judge_run
 from referent.evaluation.regrounding.plot import plot
-from referent.evaluation.regrounding.policies import AS_OFTEN_AS_OURS, NEVER, OURS, POLICIES
-from referent.evaluation.regrounding.rows import LATENCY_S, regrounding_rows
+from referent.evaluation.regrounding.policies import (
+    AS_OFTEN_AS_OURS,
+    INTERVAL,
+    NEVER,
+    OURS,
+    POLICIES,
+    REINIT,
+    WITHOUT_TIME_TRAVEL,
+)
+from referent.evaluation.regrounding.rows import LATENCY_S, SLOW_S, regrounding_rows
 from referent.evaluation.regrounding.runs import run_episode
 from referent.evaluation.suites import REGROUNDING
 from referent.evaluation.summary import versions
@@ -33,8 +41,10 @@ from referent.weights import resolve
 
 FINAL_SEED = 20_000  # from here on nobody looks before the final table
 LATENCIES_S = (0.0, 0.5, 1.0, 2.0, 4.0)
-JUDGED_FROM_S = 4.0  # what the first answer finds, and how late it comes, is not what is compared here
+AT_EVERY_LATENCY = (OURS, WITHOUT_TIME_TRAVEL)
+JUDGED_FROM_S = 5.0  # what the first answer finds, and how late it comes, is not what is compared here
 QUIET_SECONDS = 60.0
+NAMED_SECONDS = 16.0
 AT_ONCE = 2  # processes
 
 
@@ -43,7 +53,7 @@ class Plan:
     """How much is judged: `scenes` variants of each trial."""
 
     first_seed: int = FINAL_SEED
-    scenes: int = 4
+    scenes: int = 3
     latencies_s: tuple[float, ...] = LATENCIES_S
 
     def __post_init__(self) -> None:
@@ -51,7 +61,7 @@ class Plan:
             raise ConfigError(f"{self.scenes} scenes from seed {self.first_seed}: at least 1 from seed 0 is needed")
 
     @classmethod
-    def of(cls, *, first_seed: int = FINAL_SEED, scenes: int = 4) -> Plan:
+    def of(cls, *, first_seed: int = FINAL_SEED, scenes: int = 3) -> Plan:
         """What a user may choose. Raises ConfigError."""
         return cls(first_seed, scenes)
 
@@ -59,8 +69,19 @@ class Plan:
     def episodes(self) -> list[Episode]:
         """All that is played; the longest first, so that no process waits long for the other."""
         seeds = range(self.first_seed, self.first_seed + self.scenes)
-        quiet = [Episode(UNEVENTFUL, self.first_seed, QUIET_SECONDS, is_trial=False)]
-        return quiet + [Episode(name, seed, SECONDS, judged_from_s=JUDGED_FROM_S) for seed in seeds for name in TRIALS]
+        quiet = Episode(UNEVENTFUL, self.first_seed, QUIET_SECONDS, is_trial=False)
+        both = (True, False)
+        return [
+            quiet,
+            *(
+                Episode(
+                    name, seed, SECONDS if is_trial else NAMED_SECONDS, is_trial=is_trial, judged_from_s=JUDGED_FROM_S
+                )
+                for is_trial in both
+                for seed in seeds
+                for name in TRIALS
+            ),
+        ]
 
 
 def judge_regrounding(config: Config, plan: Plan, *, output: Path | None = None) -> Line:
@@ -110,15 +131,24 @@ def judge_episode(config: Config, episode: Episode, latencies_s: Sequence[float]
     played = play(episode)
     grounder = backends.create(config.grounder)
     try:
-        if not episode.is_trial:
-            return _runs(played, config, grounder, (OURS,), LATENCY_S, Encodings())
         encodings, judged = Encodings(), list[Judged]()
         for latency_s in latencies_s:
-            policies = tuple(name for name in POLICIES if name != NEVER or latency_s == LATENCY_S)
+            policies = [name for name in POLICIES if latency_s in latencies_of(name, episode)]
             judged += _runs(played, config, grounder, policies, latency_s, encodings)
         return judged
     finally:
         grounder.close()
+
+
+def latencies_of(policy: str, episode: Episode) -> tuple[float, ...]:
+    """Where a policy is run: ours with every latency, the others with some, enough for a line."""
+    if episode.scene == UNEVENTFUL:
+        return (LATENCY_S,) if policy == OURS else ()
+    if policy in AT_EVERY_LATENCY:
+        return LATENCIES_S
+    if not episode.is_trial:
+        return (LATENCY_S,) if policy in (INTERVAL, REINIT, NEVER) else ()
+    return (LATENCY_S,) if policy == NEVER else (LATENCY_S, SLOW_S, LATENCIES_S[-1])
 
 
 def _runs(

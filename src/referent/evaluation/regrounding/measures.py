@@ -35,6 +35,7 @@ class Judged:
     verified: int  # after something else was put in the target's place
     falsely_verified: int  # of these, while something else was followed
     surenesses: tuple[tuple[float, bool], ...]
+    is_trial: bool = True
 
 
 def judge_run(played: Played, run: Run) -> Judged:
@@ -53,6 +54,7 @@ def judge_run(played: Played, run: Run) -> Judged:
         verified=int(verified.sum()),
         falsely_verified=int((verified & (run.on > 0) & (run.on != played.target)).sum()),
         surenesses=run.surenesses,
+        is_trial=played.episode.is_trial,
     )
 
 
@@ -62,7 +64,7 @@ def switches(on: Array, target: int) -> int:
     for before, now in zip([0, *on[:-1]], on, strict=True):
         held = held + 1 if now == before else 1
         if held == SWITCHED_FRAMES and now > 0:
-            count += followed == target and now != target
+            count += int(followed == target and now != target)
             followed = int(now)
     return count
 

@@ -32,7 +32,7 @@ Point = tuple[float, float]
 
 def plot(judged: Sequence[Judged]) -> Image.Image:
     """Mean J over the trials by latency; a policy that never asks again is drawn as far as the others go."""
-    trials = [one for one in judged if one.policy != OURS or any(one.scene == other.scene for other in _rivals(judged))]
+    trials = [one for one in judged if one.is_trial]
     lines = {policy: _points(trials, policy) for policy in COLORS}
     longest_s = max((x for points in lines.values() for x, _ in points), default=1.0) or 1.0
     if len(lines[NEVER]) == 1:
@@ -48,10 +48,6 @@ def plot(judged: Sequence[Judged]) -> Image.Image:
         draw.line([(RIGHT + 24, 80 + 28 * number), (RIGHT + 54, 80 + 28 * number)], fill=color, width=3)
         draw.text((RIGHT + 62, 72 + 28 * number), policy, fill=INK, font=font)
     return picture
-
-
-def _rivals(judged: Sequence[Judged]) -> list[Judged]:
-    return [one for one in judged if one.policy == NEVER]
 
 
 def _points(judged: Sequence[Judged], policy: str) -> list[Point]:

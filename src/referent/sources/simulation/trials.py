@@ -117,15 +117,15 @@ def _leave_and_return(rng: Rng, name: str, seed: int) -> Trial | None:
 
 def _moving_camera(rng: Rng, name: str, seed: int) -> Trial | None:
     """The camera goes round the table, looks away and comes back from another side."""
-    camera = motions.draw_camera(rng, distance_m=(0.68, 0.78), degrees_down=(34, 42))
-    stood = _standing(rng, camera, [TARGET, *_some(rng, LIKE_IT, 3), *_some(rng, UNLIKE_IT, 2)])
+    camera = motions.draw_camera(rng, distance_m=(0.62, 0.72), degrees_down=(34, 42))
+    stood = _standing(rng, camera, [TARGET, *_some(rng, LIKE_IT, 2), *_some(rng, UNLIKE_IT, 2)])
     if stood is None:
         return None
     side = rng.choice([-1.0, 1.0])
     moved = replace(
         motions.swaying(rng, camera, strength=0.4),
-        azimuth_swing=Swing(side * rng.uniform(0.7, 1.0), rng.uniform(20.0, 26.0), 0.0),
-        pan_swing=Swing(rng.choice([-1.0, 1.0]) * rng.uniform(0.42, 0.52), rng.uniform(14.0, 18.0), 0.0),
+        azimuth_swing=Swing(side * rng.uniform(0.6, 0.8), rng.uniform(26.0, 32.0), 0.0),
+        pan_swing=Swing(rng.choice([-1.0, 1.0]) * rng.uniform(0.42, 0.50), rng.uniform(18.0, 22.0), 0.0),
     )
     return Trial(looks.assemble(rng, name, seed, stood[0], [], moved))
 
