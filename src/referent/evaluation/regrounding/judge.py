@@ -68,20 +68,11 @@ class Plan:
     @property
     def episodes(self) -> list[Episode]:
         """All that is played; the longest first, so that no process waits long for the other."""
-        seeds = range(self.first_seed, self.first_seed + self.scenes)
         quiet = Episode(UNEVENTFUL, self.first_seed, QUIET_SECONDS, is_trial=False)
-        both = (True, False)
-        return [
-            quiet,
-            *(
-                Episode(
-                    name, seed, SECONDS if is_trial else NAMED_SECONDS, is_trial=is_trial, judged_from_s=JUDGED_FROM_S
-                )
-                for is_trial in both
-                for seed in seeds
-                for name in TRIALS
-            ),
-        ]
+        drawn = [(name, seed) for seed in range(self.first_seed, self.first_seed + self.scenes) for name in TRIALS]
+        trials = [Episode(name, seed, SECONDS, judged_from_s=JUDGED_FROM_S) for name, seed in drawn]
+        named = [Episode(name, seed, NAMED_SECONDS, False, JUDGED_FROM_S) for name, seed in drawn]
+        return [quiet, *trials, *named]
 
 
 def judge_regrounding(config: Config, plan: Plan, *, output: Path | None = None) -> Line:
