@@ -31,7 +31,9 @@ from referent.grounding.policy import (
 )
 from referent.types import RegroundReason, TrackHealth, TrackState
 
-CONFIG = GroundingConfig(lost_after_frames=3, uncertain_score=0.4, backoff_first_s=0.5, backoff_max_s=4.0)
+CONFIG = GroundingConfig(
+    lost_after_frames=3, uncertain_score=0.4, backoff_first_s=0.5, backoff_max_s=4.0, stale_after_s=10.0
+)
 SECOND_NS = 10**9
 WELL = TrackHealth(stability=0.97, area_ratio=1.1, alternative_iou=1.0, overlap=0.1, scene_cut=0.0)
 SEEN = Evidence(score=0.9, absent_frames=0, predicted_iou=0.9, health=WELL)

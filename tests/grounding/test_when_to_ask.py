@@ -269,15 +269,16 @@ def test_no_denial_however_sure_ends_a_track_that_nothing_else_speaks_against() 
     assert asking.decisions[-1].unwanted == ()
 
 
-def test_that_nothing_matches_says_little_of_what_is_half_hidden_and_is_asked_again_soon() -> None:
+def test_that_nothing_matches_says_little_of_what_is_half_hidden_for_a_moment_and_is_asked_again_soon() -> None:
     hidden = one_block(*[nothing(0.95)] * 3).frames(2, {"1": SMALLER})
     assert hidden.outcomes == ["found", "nothing"]
-    record = hidden["1"]
-    assert (record.denials, record.fruitless) == (0, 1)
-    assert record.belief > 0
+    assert (hidden["1"].denials, hidden["1"].fruitless) == (0, 1)
+    assert hidden["1"].belief > 0
     hidden.frames(5, {"1": SMALLER})
-    assert asked_in(hidden) == [0, 3, 8]
-    assert hidden["1"].state is not TrackState.SEARCHING
+    assert asked_in(hidden) == [0, 3, 8], "half a second later, not after the pause of a dispelled doubt"
+    assert hidden["1"].denials == 1, "what stays so is no longer half hidden for a moment"
+    hidden.frames(5, {"1": SMALLER})
+    assert hidden.decisions[-1].unwanted == ("1",)
 
 
 def test_that_nothing_matches_counts_against_what_shows_half_or_ran_over() -> None:
