@@ -14,6 +14,7 @@ from streamed import Streamed, assert_same
 from referent.config import TrackerConfig
 from referent.errors import FrameExpired, StalePrompt
 from referent.tracking import engine
+from referent.tracking.health import Signs
 from referent.tracking.sam2_tracker import Sam2Tracker
 from referent.types import Array, Prompt
 from referent.weights import ModelEntry
@@ -358,6 +359,18 @@ def test_an_answer_about_a_frame_before_the_object_was_forgotten_is_stale_and_on
     expected = fresh.prompt(points("red", ANSWERED, [(105, 80)]))
     assert expected is not None
     assert np.array_equal(anew.mask, expected.mask), "nothing is left of the track before"
+
+
+@pytest.mark.parametrize("present", [True, False], ids=["seen", "hidden"])
+def test_an_outcome_tells_in_how_many_of_the_frames_caught_up_through_the_object_was_hidden(
+    present: bool, checkpoint: ModelEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = a_run_until(ANSWERED, Sam2Tracker(EXACT, checkpoint))
+    monkeypatch.setattr(Signs, "present", present)
+    tracker.prompt(points("green", ASKED, [(105, 80)]))
+    outcome = tracker.take_outcomes()[-1]
+    assert (outcome.object_id, outcome.outcome) == ("green", "committed")
+    assert outcome.hidden_frames == (0 if present else ANSWERED - ASKED + 1)
 
 
 def test_forgetting_ends_a_correction_under_way(checkpoint: ModelEntry) -> None:
