@@ -105,7 +105,7 @@ def test_a_plan_that_cannot_be_is_named(parts: str | None, numbers: dict[str, in
 
 
 def test_other_suites_take_no_plan() -> None:
-    with pytest.raises(ConfigError, match="'demo' takes no"):
+    with pytest.raises(ConfigError, match="'demo' does not take"):
         run_suite("demo", load_config(), scenes=3)
 
 
