@@ -36,7 +36,9 @@ def run_suite(
 
         measured = judge_regrounding(config, Plan.of(**wishes), output=output)
         return measured, regrounding_table(measured)
-    if wishes or output or parts:
-        raise ConfigError(f"suite {suite!r} does not take these of --output, --scenes, --first-seed and --parts")
+    given = [*wishes, *(["output"] if output else []), *(["parts"] if parts else [])]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ConfigError(f"suite {suite!r} does not take {options}")
     measured = evaluate(suite, config)
     return measured, evaluation_table(measured)

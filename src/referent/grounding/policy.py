@@ -217,8 +217,10 @@ def _pause_end_ns(standing: Standing, config: GroundingConfig) -> int:
 
 def _reason_by_evidence(standing: Standing, config: GroundingConfig, *, now_ns: int) -> RegroundReason | None:
     is_due = now_ns - standing.vouched_ns >= round(stale_after_s(standing.belief, config) * 1e9)
+    if standing.state is TrackState.OCCLUDED:
+        return None  # it comes back, or it is lost in a moment
     waits = standing.waits_for_user or standing.settling
-    uncertain = standing.denied or (standing.state is TrackState.UNCERTAIN and not waits)
+    uncertain = (standing.denied and not standing.settling) or (standing.state is TrackState.UNCERTAIN and not waits)
     reasons = [
         standing.again,
         None if standing.settling else standing.suspicion,

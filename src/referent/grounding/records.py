@@ -143,11 +143,11 @@ def standing_of(record: TargetRecord, config: GroundingConfig, *, now_ns: int, c
 
 def _is_settling(record: TargetRecord, config: GroundingConfig, *, now_ns: int) -> bool:
     """Whether it began to look doubtful or vanished just now, and may look better in a moment."""
-    if record.state is TrackState.OCCLUDED:
-        return True
+    suspicion = record.suspicion
+    if suspicion is not None and suspicion.found.reason is RegroundReason.SCENE_CUT:
+        return False
     if record.state is TrackState.LOST:
         return now_ns < record.event_ns + _ns(config.lost_patience_s)
-    suspicion = record.suspicion
     if suspicion is None or suspicion.found.reason is not RegroundReason.UNCERTAIN:
         return False
     looks_doubtful = not record.trust.believed or not is_whole(record.size_ratio, config)
@@ -373,7 +373,9 @@ def _event(
     record: TargetRecord, evidence: Evidence, box: Array | None, config: GroundingConfig, *, now_ns: int
 ) -> Suspicion | None:
     """What happened in this frame and makes everything said before it uncertain."""
-    happened = scene_cut(evidence, config) or leap(record.last_box, box)
+    happened = scene_cut(evidence, config)
+    if happened is None and (record.absent_frames > 0 or now_ns >= record.trusted_until_ns):
+        happened = leap(record.last_box, box)  # what moves fast leaps all the time: once confirmed, that is no news
     if happened is None and evidence.absent_frames == 0 and record.state is TrackState.LOST:
         words = f"seen again after {record.absent_frames} frames, not verified yet"
         happened = Doubt(RegroundReason.UNCERTAIN, words)

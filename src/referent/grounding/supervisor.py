@@ -143,7 +143,7 @@ class GroundingSupervisor:
         request = self._verifying_request() or self._needed_request(frame, masks)
         if request is None:
             return None
-        picture = thumbnail(request.frame.rgb)
+        picture = thumbnail(frame.rgb)
         self._asked_picture = {i: seen for i, seen in self._asked_picture.items() if i in self._targets.by_id}
         for target in request.targets:
             self._asked_picture[target.id] = picture

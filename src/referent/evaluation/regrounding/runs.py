@@ -60,6 +60,8 @@ class Witness:
         """The grounder goes on: it serves the next run too."""
 
     def _note(self, answer: Grounding) -> None:
+        if answer.request.kind != "ground":
+            return
         played = self.played
         number = next(i for i, f in enumerate(played.frames) if f.stamp_ns == answer.request.frame.stamp_ns)
         truth = mask_box_xyxy(played.instance_ids[number] == played.target)

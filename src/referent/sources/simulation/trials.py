@@ -28,7 +28,9 @@ UNLIKE_IT = (("yellow", "bowl"), ("green", "box"), ("white", "plate"), ("blue", 
 SECONDS = 24.0
 QUIET_S = 4.0  # nothing happens before, and for so long between two changes
 LOOK_STEP_S = 0.1
-AT_ONCE_S, FOR_EVER_S = 1e-3, 1e6
+AT_ONCE_S, AFTER_S, FOR_EVER_S = 1e-3, 2e-3, 1e6
+NEXT_PASS_S = 1.0  # from a time when nothing could change to the next one looked at
+PLACES_TRIED = 30
 DRAWS = 200
 
 
@@ -63,8 +65,12 @@ def _occlusion(rng: Rng, name: str, seed: int) -> Trial | None:
     scene = looks.assemble(rng, name, seed, items, [arm], camera)
 
     def elsewhere(scene: Scene, at_s: float) -> Scene | None:
-        place = layout.find_place(rng, camera, scene.objects[0], taken, margin=0.02)
-        return None if place is None else _with(scene, {0: _jumping(scene.objects[0], place, at_s)})
+        for _ in range(PLACES_TRIED):
+            place = layout.find_place(rng, camera, scene.objects[0], taken, margin=0.02)
+            moved = None if place is None else _with(scene, {0: _jumping(scene.objects[0], place, at_s)})
+            if moved is not None and _is_hidden(moved, 0, at_s + AFTER_S):
+                return moved
+        return None
 
     changed = _changed_unseen(scene, elsewhere)
     return None if changed is None else Trial(changed[0])
@@ -80,13 +86,15 @@ def _lookalikes(rng: Rng, name: str, seed: int) -> Trial | None:
         return None
     board = motions.crossing(rng, camera, period_s=7.0, kind="board")
     scene = looks.assemble(rng, name, seed, stood[0], [board], camera)
-    turns = iter(rng.permutation(np.arange(1, len(alike) + 1)).tolist())
 
     def exchanged(scene: Scene, at_s: float) -> Scene | None:
-        other = next(turns)
-        mine, its = scene.objects[0], scene.objects[other]
-        here, there = (item.body.path.at(at_s)[0] for item in (mine, its))
-        return _with(scene, {0: _jumping(mine, there, at_s), other: _jumping(its, here, at_s)})
+        for other in rng.permutation(np.arange(1, len(alike) + 1)).tolist():
+            mine, its = scene.objects[0], scene.objects[other]
+            here, there = (item.body.path.at(at_s)[0] for item in (mine, its))
+            moved = _with(scene, {0: _jumping(mine, there, at_s), other: _jumping(its, here, at_s)})
+            if _is_hidden(scene, other, at_s) and all(_is_hidden(moved, i, at_s + AFTER_S) for i in (0, other)):
+                return moved
+        return None
 
     changed = _changed_unseen(scene, exchanged)
     return None if changed is None else Trial(*changed)
@@ -158,19 +166,24 @@ def _standing(
 def _changed_unseen(
     scene: Scene, change: Callable[[Scene, float], Scene | None]
 ) -> tuple[Scene, tuple[float, ...]] | None:
-    """Apply `change` whenever the first object is hidden completely and has been at peace for a while.
+    """Apply `change`, if it can be done unseen, whenever the first object is hidden and has been at peace for a while.
 
-    None when it is not seen well at first, when it is never hidden, or when there is no room for a change.
+    None when it is not seen well at first, or when there are not two such changes.
     """
     if look_around(scene, [0.0]).shares[0, 0] < 0.9:
         return None
     times: list[float] = []
-    while (at_s := _hidden_at(scene, QUIET_S + (times[-1] if times else 0.0))) is not None:
+    from_s = QUIET_S
+    while (at_s := _hidden_at(scene, from_s)) is not None:
         changed = change(scene, at_s)
-        if changed is None:
-            return None
-        scene, times = changed, [*times, at_s]
+        if changed is not None:
+            scene, times = changed, [*times, at_s]
+        from_s = at_s + (QUIET_S if changed is not None else NEXT_PASS_S)
     return (scene, tuple(times)) if len(times) > 1 else None
+
+
+def _is_hidden(scene: Scene, index: int, at_s: float) -> bool:
+    return bool(look_around(scene, [at_s]).shares[0, index] == 0.0)
 
 
 def _hidden_at(scene: Scene, from_s: float) -> float | None:
