@@ -30,7 +30,8 @@ QUIET_S = 4.0  # nothing happens before, and for so long between two changes
 LOOK_STEP_S = 0.1
 AT_ONCE_S, AFTER_S, FOR_EVER_S = 1e-3, 2e-3, 1e6
 NEXT_PASS_S = 1.0  # from a time when nothing could change to the next one looked at
-PLACES_TRIED = 30
+PLACES_TRIED = 60
+LEAST_MOVE_M = 0.1
 DRAWS = 200
 
 
@@ -67,8 +68,11 @@ def _occlusion(rng: Rng, name: str, seed: int) -> Trial | None:
     def elsewhere(scene: Scene, at_s: float) -> Scene | None:
         for _ in range(PLACES_TRIED):
             place = layout.find_place(rng, camera, scene.objects[0], taken, margin=0.02)
-            moved = None if place is None else _with(scene, {0: _jumping(scene.objects[0], place, at_s)})
-            if moved is not None and _is_hidden(moved, 0, at_s + AFTER_S):
+            here = scene.objects[0].body.path.at(at_s)[0]
+            if place is None or np.linalg.norm(place - here) < LEAST_MOVE_M:
+                continue
+            moved = _with(scene, {0: _jumping(scene.objects[0], place, at_s)})
+            if _is_hidden(moved, 0, at_s + AFTER_S):
                 return moved
         return None
 
