@@ -14,7 +14,7 @@ from referent.grounding.boxes import box_area_px
 from referent.grounding.confidence import Action, ItemEvidence, action_on, combined_score, evidence_of
 from referent.grounding.records import TargetRecord, siblings_of
 from referent.grounding.wording import is_lasting, rival_names, wants_one, which_one
-from referent.types import Grounding, GroundingItem, LiveTrack, RegroundReason
+from referent.types import Grounding, GroundingItem, LiveTrack, RegroundReason, TrackState
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +204,13 @@ def _action(link: Link, score: float | None, scene: Scene, config: GroundingConf
     if config.reground_policy in ("interval", "every_answer"):
         return Action.ACT  # as others do
     belief = record.belief if record.sound else min(record.belief, 0.0)
-    return action_on(score, config, belief=belief if contradicts else None, second_look=record.again is not None)
+    return action_on(
+        score,
+        config,
+        belief=belief if contradicts else None,
+        second_look=record.again is not None,
+        followed_before=record.state is TrackState.LOST,
+    )
 
 
 def _contradicts(link: Link, scene: Scene, config: GroundingConfig) -> bool:

@@ -88,17 +88,25 @@ def probability_of(belief: float) -> float:
     return _sigmoid(belief)
 
 
-def action_on(score: float | None, config: GroundingConfig, *, belief: float | None, second_look: bool) -> Action:
+def action_on(
+    score: float | None,
+    config: GroundingConfig,
+    *,
+    belief: float | None,
+    second_look: bool,
+    followed_before: bool = False,
+) -> Action:
     """What follows from a region for a target that is seen elsewhere and believed in so far; None = it is not seen.
 
-    The surer of both wins. What does not win speaks against the track all the same, so that the next one may.
+    The surer of both wins. What does not win speaks against the track all the same, so that the next one may. What was
+    `followed_before` and is gone may well come back to its track: an unsure answer does not take its place.
     """
     sure = score is None or score >= config.act_score
     if sure and (belief is None or evidence_of(score) > belief):
         return Action.ACT
     if not second_look:
         return Action.ASK_AGAIN
-    return Action.ACT if belief is None else Action.KEEP
+    return Action.ACT if belief is None and not followed_before else Action.KEEP
 
 
 def fit_weights(evidence: Sequence[ItemEvidence], right: Sequence[bool], *, ridge: float = 1e-2) -> Weights:

@@ -28,10 +28,12 @@ UNLIKE_IT = (("yellow", "bowl"), ("green", "box"), ("white", "plate"), ("blue", 
 SECONDS = 24.0
 QUIET_S = 4.0  # nothing happens before, and for so long between two changes
 LOOK_STEP_S = 0.1
-AT_ONCE_S, AFTER_S, FOR_EVER_S = 1e-3, 2e-3, 1e6
+AT_ONCE_S, AFTER_S, FOR_EVER_S = 1e-3, 2e-2, 1e6
 NEXT_PASS_S = 1.0  # from a time when nothing could change to the next one looked at
 PLACES_TRIED = 60
 LEAST_MOVE_M = 0.1
+CARRIED_S = (0.25, 0.7)
+UNDER_THE_FLOOR = np.array([0.0, 0.0, -3.0])  # where what is carried unseen is meanwhile
 DRAWS = 200
 
 
@@ -56,14 +58,14 @@ def trial(name: str, seed: int) -> Trial:
 
 
 def _occlusion(rng: Rng, name: str, seed: int) -> Trial | None:
-    """An arm passes every three seconds; behind it the mug is put somewhere else."""
+    """A board passes every three seconds; behind it the mug is taken along, unseen, to another place."""
     camera = motions.draw_camera(rng, distance_m=(0.62, 0.74), degrees_down=(32, 42))
     stood = _standing(rng, camera, [TARGET, *_some(rng, LIKE_IT, 2), *_some(rng, UNLIKE_IT, 2)])
     if stood is None:
         return None
     items, taken = stood
-    arm = motions.crossing(rng, camera, period_s=6.0, kind="arm")
-    scene = looks.assemble(rng, name, seed, items, [arm], camera)
+    board = motions.crossing(rng, camera, period_s=6.0, kind="board")
+    scene = looks.assemble(rng, name, seed, items, [board], camera)
 
     def elsewhere(scene: Scene, at_s: float) -> Scene | None:
         for _ in range(PLACES_TRIED):
@@ -71,8 +73,10 @@ def _occlusion(rng: Rng, name: str, seed: int) -> Trial | None:
             here = scene.objects[0].body.path.at(at_s)[0]
             if place is None or np.linalg.norm(place - here) < LEAST_MOVE_M:
                 continue
-            moved = _with(scene, {0: _jumping(scene.objects[0], place, at_s)})
-            if _is_hidden(moved, 0, at_s + AFTER_S):
+            down_s = at_s + rng.uniform(*CARRIED_S)
+            carried = _jumping(_jumping(scene.objects[0], UNDER_THE_FLOOR, at_s), place, down_s)
+            moved = _with(scene, {0: carried})
+            if _is_hidden(moved, 0, down_s + AFTER_S):
                 return moved
         return None
 
@@ -210,7 +214,7 @@ def _with(scene: Scene, changed: Mapping[int, SceneObject]) -> Scene:
 def _jumping(item: SceneObject, place: Array, at_s: float) -> SceneObject:
     """The object as before until `at_s`, then at another place of the table."""
     path = item.body.path
-    there = np.array([*place[:2], layout.rest_height(item)])
+    there = place if place[2] < 0 else np.array([*place[:2], layout.rest_height(item)])
     begun = path.positions_m[-1]
     times = np.array([*path.times_s, at_s, at_s + AT_ONCE_S])
     places = np.array([*path.positions_m, begun, there])
