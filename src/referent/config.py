@@ -235,6 +235,12 @@ class GroundingConfig:
     act_score: float = setting(
         0.5, "an answer less sure than this is asked once more on a newer frame; none given = sure", low=0, high=1
     )
+    lost_act_score: float = setting(
+        0.8, "the same for what was followed and is lost: its track may find it again [measured]", low=0, high=1
+    )
+    dispels: float = setting(
+        0.75, "a suspicion ends once the grounder's agreement makes the track this probable", low=0.5, high=0.99
+    )
     belief_cap: float = setting(
         0.98, "however often the grounder agrees, a track is never surer than this", low=0.5, high=0.9999
     )

@@ -5,7 +5,7 @@ Nothing is changed here. `conclude` says what the supervisor is to do, so that e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from referent.config import GroundingConfig
@@ -149,7 +149,8 @@ def _several(found: Association, answer: Grounding, scene: Scene, config: Ground
     boxes = [box for item in items if (box := item_box_xyxy(item)) is not None]
     words = which_one(answer.request.expression, rival_names(boxes)) if len(boxes) == len(items) else "several match"
     kept = {link.object_id for link in found.agreed} | {i for i in scene.asked if scene.seen(i)}
-    if kept and answer.request.reason is not RegroundReason.CORRECTED:
+    known = kept or any(scene.records[i].grounded_stamp_ns is not None for i in scene.asked)  # it was told apart before
+    if known and answer.request.reason is not RegroundReason.CORRECTED:
         return Conclusion("ambiguous", words, fruitless=scene.asked)
     room = min(scene.room, config.max_candidates - len(links))
     added = [Placed(item, None, _evidence(item)) for item in found.unclaimed[: max(room, 0)]]
@@ -191,9 +192,18 @@ def _regular(
         unsure=tuple(link.object_id for link in unsure),
         fruitless=() if replaced else left,
         conflicts=conflicts,
-        dropped=left if replaced else (),
+        dropped=left if replaced else _ruled_out(answer, helped, scene, config),
         drops={"answer_items_dropped": dropped} if (dropped := len(found.unclaimed) - len(new)) else {},
     )
+
+
+def _ruled_out(answer: Grounding, helped: Collection[str], scene: Scene, config: GroundingConfig) -> tuple[str, ...]:
+    """Candidates that could be seen, where an answer surely means just another one of them."""
+    surely = len(answer.items) == 1 and (answer.items[0].score or 0.0) >= config.lost_act_score
+    if not surely or not helped:
+        return ()
+    alike = (*scene.asked, *scene.siblings)
+    return tuple(i for i in alike if i not in helped and scene.records[i].candidates and scene.seen(i))
 
 
 def _action(link: Link, score: float | None, scene: Scene, config: GroundingConfig) -> Action:

@@ -101,7 +101,7 @@ def action_on(
     The surer of both wins. What does not win speaks against the track all the same, so that the next one may. What was
     `followed_before` and is gone may well come back to its track: an unsure answer does not take its place.
     """
-    sure = score is None or score >= config.act_score
+    sure = score is None or score >= (config.lost_act_score if followed_before else config.act_score)
     if sure and (belief is None or evidence_of(score) > belief):
         return Action.ACT
     if not second_look:

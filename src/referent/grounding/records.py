@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from referent.config import GroundingConfig
 from referent.grounding.boxes import box_area_px, mask_box_xyxy
-from referent.grounding.confidence import ItemEvidence, belief_after, combined_score, evidence_of
+from referent.grounding.confidence import ItemEvidence, belief_after, combined_score, evidence_of, probability_of
 from referent.grounding.policy import (
     Doubt,
     Evidence,
@@ -217,8 +217,11 @@ def verified(
 ) -> TargetRecord:
     """The grounder agreed with the track at `stamp_ns`: that dispels what was suspected by then, no more.
 
-    `box_px` is the area of the box it gave.
+    `box_px` is the area of the box it gave. An agreement too weak to dispel a suspicion only adds to the belief.
     """
+    belief = belief_after(max(record.belief, 0.0), speaks_for, config)
+    if record.suspicion is not None and probability_of(belief) < config.dispels:
+        return _hardly_believed(record, config, belief=belief, stamp_ns=stamp_ns, now_ns=now_ns)
     clean = replace(
         record,
         verified_stamp_ns=max(stamp_ns, record.verified_stamp_ns or 0),
@@ -240,11 +243,20 @@ def verified(
         clean,
         suspicion=None,
         trust=Trust(),
-        belief=belief_after(max(record.belief, 0.0), speaks_for, config),
+        belief=belief,
         doubts=doubts,
         not_before_ns=calm_ns,
         trusted_until_ns=calm_ns,
     )
+
+
+def _hardly_believed(
+    record: TargetRecord, config: GroundingConfig, *, belief: float, stamp_ns: int, now_ns: int
+) -> TargetRecord:
+    """The grounder agreed, but so unsurely that it is asked again soon; what it says then adds up."""
+    count = record.fruitless + 1
+    pause_until_ns = _pause_until(record, backoff_s(count, config), stamp_ns=stamp_ns, now_ns=now_ns)
+    return replace(record, belief=belief, fruitless=count, again=None, not_before_ns=pause_until_ns)
 
 
 def contradicted(record: TargetRecord, config: GroundingConfig, *, by: float) -> TargetRecord:
