@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -187,9 +188,16 @@ def test_a_target_long_not_verified_is_stale() -> None:
 
 
 def test_what_is_stale_waits_while_it_settles() -> None:
-    standing = a_standing(TrackState.OCCLUDED, settling=True)
+    standing = a_standing(settling=True)
     assert need_of(standing, CONFIG, now_ns=1000 * SECOND_NS) is None
     assert need_of(replace(standing, settling=False), CONFIG, now_ns=1000 * SECOND_NS) is not None
+
+
+@pytest.mark.parametrize("told", [{"denied": True}, {"again": RegroundReason.UNCERTAIN}, {}])
+def test_what_is_hidden_for_a_moment_is_never_asked_about(told: dict[str, Any]) -> None:
+    standing = a_standing(TrackState.OCCLUDED, **told)
+    assert need_of(standing, CONFIG, now_ns=1000 * SECOND_NS) is None
+    assert need_of(replace(standing, state=TrackState.LOST), CONFIG, now_ns=1000 * SECOND_NS) is not None
 
 
 def test_what_is_believed_in_less_is_stale_sooner() -> None:

@@ -67,11 +67,15 @@ def test_a_leap_is_suspected_disbelieved_and_asked_about_in_its_frame() -> None:
     assert asking["1"].sound
 
 
-def test_a_leap_ends_the_pause_that_dispelled_doubts_earned() -> None:
-    asking = one_block(*[found(LEFT)] * 4).frames(70, {"1": LEFT}, score=0.2)
-    assert asking["1"].not_before_ns > stamp(asking.number + 10)
-    asking.frame({"1": RIGHT})
-    assert asked_in(asking)[-1] == asking.number
+def test_what_leapt_unseen_ends_the_pause_that_dispelled_doubts_earned_and_what_moves_fast_does_not() -> None:
+    unseen = one_block(*[found(LEFT)] * 4).frames(70, {"1": LEFT}, score=0.2)
+    assert unseen["1"].not_before_ns > stamp(unseen.number + 10)
+    unseen.frame({"1": None}).frame({"1": RIGHT})
+    assert asked_in(unseen)[-1] == unseen.number
+    fast = one_block(*[found(LEFT)] * 4).frames(70, {"1": LEFT}, score=0.2)
+    asked = len(fast.worker.asked)
+    fast.frame({"1": RIGHT}).frame({"1": LEFT}).frame({"1": RIGHT})
+    assert len(fast.worker.asked) == asked
 
 
 def test_what_moves_on_step_by_step_or_is_placed_anew_does_not_leap() -> None:
@@ -287,3 +291,57 @@ def test_that_nothing_matches_counts_against_what_shows_half_or_ran_over() -> No
     over = one_block(nothing(0.95), nothing(0.95)).frames(9, {"1": LARGER})
     assert over.reasons[1] == RegroundReason.UNCERTAIN.value
     assert over.decisions[-1].unwanted == ("1",)
+
+
+# What an agreement is worth.
+
+
+def test_a_weak_agreement_does_not_dispel_what_a_return_made_doubtful_but_two_of_them_do() -> None:
+    weak = found(LEFT, score=0.65)
+    asking = one_block(weak, weak, lost_patience_s=9.0).frames(4, {"1": None}).frame({"1": LEFT})
+    first = asking["1"]
+    assert asking.outcomes[-1] == "confirmed"
+    assert first.suspicion is not None
+    assert first.verified_stamp_ns == stamp(0), "hardly believed is not verified"
+    asking.frames(20, {"1": LEFT})
+    assert asking["1"].suspicion is None, "0.65 twice is odds of 3.4"
+    assert (asking["1"].verified_stamp_ns or 0) > stamp(5)
+
+
+def test_a_strong_agreement_dispels_it_at_once() -> None:
+    asking = one_block(found(LEFT, score=0.9), lost_patience_s=9.0).frames(4, {"1": None}).frame({"1": LEFT})
+    assert asking["1"].suspicion is None
+    assert asking["1"].verified_stamp_ns == stamp(asking.number)
+
+
+def test_what_is_lost_is_placed_only_where_the_grounder_is_sure_and_what_is_new_anywhere_in_the_end() -> None:
+    unsure = [found(RIGHT, score=0.7)] * 2
+    lost = one_block(*unsure).frames(4, {"1": None})
+    assert lost.outcomes == ["found", "unsure", "discarded"]
+    assert lost["1"].state is TrackState.LOST
+    sure = one_block(found(RIGHT, score=0.9)).frames(4, {"1": None})
+    assert sure.outcomes == ["found", "found"]
+    new = Asking(found(RIGHT, score=0.3), found(RIGHT, score=0.3))
+    new.say("the red block")
+    assert new.frames(2).outcomes == ["unsure", "found"]
+
+
+def test_what_was_told_apart_before_gets_no_candidates_when_an_answer_names_several() -> None:
+    asking = one_block(found(LEFT, RIGHT)).frames(4, {"1": None})
+    assert asking.outcomes == ["found", "ambiguous"]
+    assert asking.ids == ["1"]
+    assert asking["1"].candidates == ()
+
+
+def test_a_sure_answer_that_names_one_candidate_rules_the_others_out() -> None:
+    asking = Asking(found(LEFT, RIGHT), found(LEFT, score=0.95), stale_after_s=0.3)
+    asking.say("the red block")
+    asking.frames(1)
+    assert asking.ids == ["1", "2"]
+    asking.frames(40, {"1": LEFT, "2": RIGHT})
+    assert asking.ids == ["1"]
+    assert asking["1"].candidates == ()
+    unsure = Asking(found(LEFT, RIGHT), found(LEFT, score=0.6), stale_after_s=0.3)
+    unsure.say("the red block")
+    unsure.frames(40, {"1": LEFT, "2": RIGHT})
+    assert unsure.ids == ["1", "2"]
