@@ -269,6 +269,18 @@ class ObjectCloud:
         _check("rgb", self.rgb, shape=(len(self.points_m), 3), dtype=np.uint8)
 
 
+@dataclass(frozen=True)
+class PoseQuality:
+    """Where a pose comes from, for planners that want to know before they trust it."""
+
+    source: str  # box: this frame alone | registered: this frame laid on earlier ones | model: a CAD model | predicted
+    motion: str = "unknown"  # static | moving | unknown, in the fixed frame where one is known, else to the camera
+    residual_m: float | None = None  # RMS distance of the points from the shape they were laid on; None: on nothing
+    unobserved: tuple[bool, bool, bool] = (False, False, False)  # along the box's x, y, z: a face was never seen
+    born_stamp_ns: int | None = None  # the first frame of this track of poses
+    measured_stamp_ns: int | None = None  # the newest frame whose depth counted; older than the frame: predicted
+
+
 @dataclass(frozen=True, eq=False)
 class ObjectPose:
     """What geometry makes of one mask and depth: box, cloud, and how sure it is."""
@@ -276,6 +288,7 @@ class ObjectPose:
     box: OrientedBox
     covariance: Array  # (6, 6) float64: x, y, z [m], rotations about the camera's fixed x, y, z [rad] (ROS order)
     cloud: ObjectCloud
+    quality: PoseQuality = PoseQuality("box")
 
     def __post_init__(self) -> None:
         _check("covariance", self.covariance, shape=(6, 6), dtype=np.float64)
