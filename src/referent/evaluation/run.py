@@ -8,7 +8,7 @@ from referent.config import Config
 from referent.errors import ConfigError
 from referent.evaluation.evaluate import evaluate, evaluation_table
 from referent.evaluation.lines import Line
-from referent.evaluation.suites import HELDOUT, REGROUNDING
+from referent.evaluation.suites import HELDOUT, POSES, REGROUNDING
 
 
 def run_suite(
@@ -36,6 +36,12 @@ def run_suite(
 
         measured = judge_regrounding(config, Plan.of(**wishes), output=output)
         return measured, regrounding_table(measured)
+    if suite == POSES and not parts:
+        from referent.evaluation.poses.judge import Plan as PosePlan
+        from referent.evaluation.poses.judge import judge_poses, poses_table
+
+        measured = judge_poses(config, PosePlan.of(**wishes), output=output)
+        return measured, poses_table(measured)
     given = [*wishes, *(["output"] if output else []), *(["parts"] if parts else [])]
     if given:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)

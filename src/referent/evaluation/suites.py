@@ -39,6 +39,7 @@ SUITES: Mapping[str, tuple[Case, ...]] = MappingProxyType(
 )
 HELDOUT = "heldout"  # judged part by part, see evaluation/heldout
 REGROUNDING = "regrounding"  # policies side by side, see evaluation/regrounding
+POSES = "poses"  # geometry alone, see evaluation/poses
 HELDOUT_SECONDS = 3.0
 SEVERAL_RED_MUGS = frozenset({"lookalikes"})
 
@@ -46,7 +47,8 @@ SEVERAL_RED_MUGS = frozenset({"lookalikes"})
 def cases_of(suite: str) -> tuple[Case, ...]:
     """The cases of a suite of scenes. Raises ReferentError for an unknown name."""
     if suite not in SUITES:
-        raise ReferentError(f"suite {suite!r} is unknown; the suites are {', '.join((*SUITES, HELDOUT, REGROUNDING))}")
+        known = ", ".join((*SUITES, HELDOUT, REGROUNDING, POSES))
+        raise ReferentError(f"suite {suite!r} is unknown; the suites are {known}")
     return SUITES[suite]
 
 
