@@ -162,9 +162,14 @@ def _add_evaluate(commands: Any) -> None:
     parser = _add(commands, "evaluate", _evaluate, "metrics over simulated suites with ground truth")
     parser.add_argument("--suite", default="demo", metavar="NAME")
     parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="heldout, regrounding: table and pictures")
-    parser.add_argument("--scenes", type=int, metavar="N", help="heldout: pictures, 150; regrounding: of each trial, 3")
-    parser.add_argument("--first-seed", type=int, metavar="N", help="both: 20000; below 10000 to develop")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="heldout, regrounding, poses: table and pictures")
+    parser.add_argument(
+        "--scenes",
+        type=int,
+        metavar="N",
+        help="heldout: pictures, 150; regrounding: of each trial, 3; poses: clips, 10",
+    )
+    parser.add_argument("--first-seed", type=int, metavar="N", help="of these: 20000; below 10000 to develop")
     parser.add_argument("--parts", metavar="NAMES", help="heldout: of tracker,grounder,pipeline,first_mask")
     _add_config_options(parser)
 
