@@ -272,6 +272,7 @@ class GeometryConfig:
     depth_baseline_m: float = setting(0.05, "baseline of the depth sensor", unit="m", low=1e-4)
     floor_position_m: float = setting(0.003, "least position sigma, at 0.5 m", unit="m", low=0)
     floor_rotation_deg: float = setting(1.0, "least rotation sigma", unit="deg", low=0)
+    models: str = setting("", "YAML file that lists CAD models of known objects by label; empty = none known")
 
 
 @dataclass(frozen=True)
