@@ -10,6 +10,7 @@ from referent.evaluation.poses.episodes import Seen
 from referent.evaluation.poses.freedom import Asked, asked, is_upright, least_turn, nearest_description, rotation_vector
 from referent.types import Array, ObjectPose
 
+FREEDOM = {Asked.ALL: 6, Asked.AXIS: 5, Asked.NOTHING: 3}
 BOUND_95 = {3: 7.815, 5: 11.070, 6: 12.592}  # of chi square, by degrees of freedom
 SIDE_M, SIDE_SHARE = 0.008, 0.10  # a side may be off by the one or the other
 
@@ -37,6 +38,8 @@ class Errors:
     side_of_bar: float | None  # the worst of errors in units of what a side may be off by
     nees: float | None
     freedom: int  # degrees, of the nees
+    center_sigma_m: float | None  # what the covariance says the centre's distance is, in the mean square
+    axis_sigma_deg: float | None
     unobserved_sides: int
     asked: Asked
 
@@ -63,15 +66,17 @@ def compare(given: Placed, seen: Seen, category: str, size_m: Array) -> Errors:
     off_m = seen.camera_from_object[:3, 3] - given.camera_from_object[:3, 3]
     turn = _turn_to_truth(axes, true_axes, wanted)
     side_m, side_share, side_of_bar = _worst_side(given, true_axes, size_m, wanted)
-    nees, freedom = nees_of(given.covariance, off_m, turn, true_axes[:, 2], wanted)
+    told = None if given.covariance is None else asked_of(given.covariance, true_axes[:, 2], wanted)
     return Errors(
         center_m=float(np.linalg.norm(off_m)),
         axis_deg=None if turn is None else float(np.rad2deg(np.linalg.norm(turn))),
         side_m=side_m,
         side_share=side_share,
         side_of_bar=side_of_bar,
-        nees=nees,
-        freedom=freedom,
+        nees=None if given.covariance is None else nees_of(given.covariance, off_m, turn, true_axes[:, 2], wanted),
+        freedom=FREEDOM[wanted],
+        center_sigma_m=None if told is None else float(np.sqrt(np.trace(told[:3, :3]))),
+        axis_sigma_deg=None if told is None or turn is None else float(np.rad2deg(np.sqrt(np.trace(told[3:, 3:])))),
         unobserved_sides=sum(given.unobserved),
         asked=wanted,
     )
@@ -120,20 +125,27 @@ def _order_of_sides(given: Placed, true_axes: Array, size_m: Array, wanted: Aske
     return order
 
 
-def nees_of(
-    covariance: Array | None, off_m: Array, turn: Array | None, true_axis: Array, wanted: Asked
-) -> tuple[float | None, int]:
-    """Normalized squared error and its degrees of freedom: 6, 5 without the yaw about `true_axis`, 3 for a ball.
+def nees_of(covariance: Array, off_m: Array, turn: Array | None, true_axis: Array, wanted: Asked) -> float:
+    """Normalized squared error of what is asked for: 6 numbers, 5 without the yaw about `true_axis`, 3 for a ball.
 
     What is not asked for is marginalized: its rows and columns are left out of the covariance.
     """
-    error = np.concatenate([off_m, np.zeros(3) if turn is None else turn])
-    keep = np.eye(6)[:3] if wanted is Asked.NOTHING else np.eye(6)
-    if wanted is Asked.AXIS:
-        keep = np.zeros((5, 6))
-        keep[:3, :3] = np.eye(3)
-        keep[3:, 3:] = np.linalg.svd(true_axis[None])[2][1:]
-    if covariance is None:
-        return None, len(keep)
-    error = keep @ error
-    return float(error @ np.linalg.solve(keep @ covariance @ keep.T, error)), len(keep)
+    keep = _kept(true_axis, wanted)
+    error = keep @ np.concatenate([off_m, np.zeros(3) if turn is None else turn])
+    return float(error @ np.linalg.solve(asked_of(covariance, true_axis, wanted), error))
+
+
+def asked_of(covariance: Array, true_axis: Array, wanted: Asked) -> Array:
+    """The covariance of what is asked for."""
+    keep = _kept(true_axis, wanted)
+    return np.asarray(keep @ covariance @ keep.T)
+
+
+def _kept(true_axis: Array, wanted: Asked) -> Array:
+    """(K, 6) directions of the error that are asked for."""
+    if wanted is not Asked.AXIS:
+        return np.eye(6)[: FREEDOM[wanted]]
+    keep = np.zeros((5, 6))
+    keep[:3, :3] = np.eye(3)
+    keep[3:, 3:] = np.linalg.svd(true_axis[None])[2][1:]
+    return keep

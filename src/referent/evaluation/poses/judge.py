@@ -17,7 +17,9 @@ from referent.errors import ConfigError
 from referent.evaluation.lines import Line
 from referent.evaluation.poses.episodes import CLIP, Episode, episodes, play
 from referent.evaluation.poses.follow import Followed, follow
+from referent.evaluation.poses.plot import PLOTTED, plot
 from referent.evaluation.poses.rows import pose_rows
+from referent.evaluation.poses.sheet import sheet
 from referent.evaluation.poses.tables import breakdown, markdown, table_of_breakdown, table_of_rows
 from referent.evaluation.poses.worst import worst, worst_lines, worst_table
 from referent.evaluation.suites import POSES
@@ -67,6 +69,7 @@ def judge_poses(config: Config, plan: Plan, *, output: Path | None = None) -> Li
         output.mkdir(parents=True, exist_ok=True)
         (output / "bars.md").write_text(markdown(poses_table(measured)), encoding="utf-8")
         (output / "poses.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+        draw(followed, output)
     return measured
 
 
@@ -82,6 +85,13 @@ def summed_up(followed: Sequence[Followed]) -> Line:
         "breakdown": breakdown(followed),
         "worst": worst_lines(worst(followed)),
     }
+
+
+def draw(followed: Sequence[Followed], output: Path) -> None:
+    """Plots over time of two scenes, and the worst boxes on their pictures."""
+    for scene in PLOTTED:
+        plot([one for one in followed if one.episode.scene == scene]).save(output / f"over_time_{scene}.png")
+    sheet(worst(followed)).save(output / "worst.png")
 
 
 def poses_table(measured: Line) -> str:
