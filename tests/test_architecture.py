@@ -14,7 +14,7 @@ LAYERS = [
     {"types", "errors", "__init__"},
     {"config", "messages", "weights"},
     {"frames", "tracking", "grounding", "geometry"},
-    {"pipeline"},
+    {"pipeline", "intake"},
     {"live", "sources", "evaluation", "replay", "training", "demo", "cli"},
 ]
 ROOMS = LAYERS[2]

@@ -16,6 +16,7 @@ from referent.messages import (
     depth_from_image,
     frame_name,
     intrinsics_from_camera_info,
+    lens_from_camera_info,
     require_registered,
     rgb_from_image,
     stamp_ns,
@@ -114,6 +115,23 @@ def test_float_depth_keeps_what_is_finite_positive_and_near(big_endian: bool) ->
     np.testing.assert_array_equal(depth_m, np.array([[1.5, np.nan, np.nan], [np.nan] * 3], np.float32))
 
 
+def test_every_value_that_is_no_reading_is_unknown() -> None:
+    counts = np.array([[0, 65535, 1, 65534, 10_000]], np.uint16)
+    np.testing.assert_array_equal(
+        np.isnan(depth_from_image(an_image(counts, "16UC1"), max_depth_m=100)), [[True, True, False, False, False]]
+    )
+    metres = np.array([[0.0, -0.0, -1.0, np.inf, -np.inf, np.nan, 1e-6, 10.0, 10.001, 65.535]], np.float32)
+    known = np.isfinite(depth_from_image(an_image(metres, "32FC1"), max_depth_m=10.0))
+    np.testing.assert_array_equal(known, [[False] * 6 + [True, True, False, False]])
+
+
+def test_holes_and_padding_do_not_move_their_neighbours() -> None:
+    counts = np.arange(1, 36, dtype=np.uint16).reshape(5, 7)
+    counts[1:4, 2:5] = 0
+    depth_m = depth_from_image(an_image(counts, "16UC1", padding=5, big_endian=True))
+    np.testing.assert_allclose(depth_m, np.where(counts > 0, counts / 1000, np.nan), rtol=1e-6)
+
+
 def test_float_depth_is_a_copy_the_message_cannot_change() -> None:
     message = an_image(np.ones((2, 2), np.float32), "32FC1")
     depth_m = depth_from_image(message)
@@ -163,6 +181,24 @@ def test_binning_and_region_scale_and_shift_the_camera() -> None:
     camera = intrinsics_from_camera_info(a_camera_info(640, 480, f=500, binning=2, roi=(100, 40, 400, 300)))
     assert (camera.width, camera.height) == (200, 150)
     assert (camera.fx, camera.fy, camera.cx, camera.cy) == (250, 250, 110, 100)
+
+
+@pytest.mark.parametrize("binning", [0, 1, 3])
+def test_a_region_is_where_the_rectified_image_was_cut_out_with_and_without_do_rectify(binning: int) -> None:
+    info = a_camera_info(640, 480, f=510, binning=binning, roi=(90, 60, 420, 300))
+    without = intrinsics_from_camera_info(info)
+    info.roi.do_rectify = True
+    assert intrinsics_from_camera_info(info) == without
+    scale = max(binning, 1)
+    assert (without.width, without.height) == (420 // scale, 300 // scale)
+    assert (without.cx, without.cy) == ((320 - 90) / scale, (240 - 60) / scale)
+
+
+def test_the_lens_of_a_camera_without_p_keeps_its_camera_and_of_ros_1_reads_alike() -> None:
+    lens = lens_from_camera_info(a_camera_info(640, 480, f=500, p=[0] * 12))
+    assert lens.changes_nothing
+    assert lens.raw == (500, 500, 320, 240)
+    assert lens_from_camera_info(a_camera_info(store=NOETIC)) == lens_from_camera_info(a_camera_info())
 
 
 def test_ros_1_camera_info_reads_alike() -> None:

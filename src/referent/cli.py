@@ -132,7 +132,7 @@ def _add_replay(commands: Any) -> None:
     parser.add_argument("--at", type=float, default=0.0, metavar="S", help="seconds after the first frame")
     parser.add_argument("--output", type=Path, default=Path("out/replay"), metavar="DIR")
     parser.add_argument("--grounder-latency", type=float, metavar="S", help="simulated delay of the grounder")
-    for kind in ("color", "depth", "info"):
+    for kind in ("color", "depth", "info", "depth-info"):
         parser.add_argument(f"--{kind}-topic", metavar="TOPIC", help="where the bag has several")
     _add_config_options(parser)
 
@@ -142,7 +142,7 @@ def _replay(options: argparse.Namespace) -> int:
     from referent.replay import ReplayJob, replay
 
     latency = {} if options.grounder_latency is None else {"grounding.replay_latency_s": options.grounder_latency}
-    topics = {f"{kind}_topic": getattr(options, f"{kind}_topic") for kind in ("color", "depth", "info")}
+    topics = {f"{kind}_topic": getattr(options, f"{kind}_topic") for kind in ("color", "depth", "info", "depth_info")}
     job = ReplayJob(
         bag=options.bag,
         output=options.output,

@@ -65,6 +65,12 @@ class InputConfig:
     )
     max_depth_m: float = setting(10.0, "depth beyond this counts as unknown", unit="m", low=0.1, high=1000)
     image_transport: str = setting("raw", "how color and depth arrive", choices=("raw", "compressed"))
+    rectified: bool = setting(
+        True, "images have no lens distortion; false = they are raw and are rectified here, by their camera_info"
+    )
+    registration_check_s: float = setting(
+        5.0, "time between two looks whether depth fits color; 0 = never", unit="s", low=0, high=3600
+    )
     reliable: bool = setting(False, "subscribe reliably instead of with the sensor-data profile")
 
 
@@ -268,8 +274,16 @@ class GeometryConfig:
     plane_cut_m: float = setting(0.005, "points closer to the support plane are the plane's", unit="m", low=0, high=0.1)
     min_points: int = setting(30, "fewer points give no pose", low=4)
     max_points: int = setting(20_000, "more points are thinned", low=100)
-    depth_noise_px: float = setting(0.1, "disparity noise of the depth sensor", unit="px", low=0)
-    depth_baseline_m: float = setting(0.05, "baseline of the depth sensor", unit="m", low=1e-4)
+    depth_sensor: str = setting(
+        "stereo",
+        "how depth noise grows: stereo = with z^2, by the next two settings; kinect = as a Kinect v1's [Nguyen 2012]",
+        choices=("stereo", "kinect"),
+    )
+    depth_noise_px: float = setting(0.1, "disparity noise of a stereo depth sensor", unit="px", low=0)
+    depth_baseline_m: float = setting(0.05, "baseline of a stereo depth sensor", unit="m", low=1e-4)
+    depth_correlation_m: float = setting(
+        0.010, "neighbouring depth pixels err together over about this length", unit="m", low=1e-4, high=0.2
+    )
     floor_position_m: float = setting(0.003, "least position sigma, at 0.5 m", unit="m", low=0)
     floor_rotation_deg: float = setting(1.0, "least rotation sigma", unit="deg", low=0)
     models: str = setting("", "YAML file that lists CAD models of known objects by label; empty = none known")

@@ -13,6 +13,10 @@ class BadMessage(ReferentError):
     """A message, file or bag does not hold what it must hold."""
 
 
+class DepthNotRegistered(BadMessage):
+    """Depth is not as the color camera sees it, and what would bring it there is not known."""
+
+
 class BadInstruction(ReferentError):
     """An instruction that cannot be acted on, such as an empty one."""
 

@@ -121,6 +121,11 @@ class LivePipeline:
         """Tell of a transform. Raises BadMessage."""
         self._transforms.add(parent, child, stamp_ns, parent_from_child, static=static)
 
+    @property
+    def transforms(self) -> TransformBuffer:
+        """What is known of transforms; may be asked from any thread."""
+        return self._transforms
+
     def counts(self) -> Mapping[str, int]:
         """Frames processed, dropped at the mailbox, and faults, since the start."""
         return {**self._counts, "dropped": self._frames.dropped}

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import struct
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 
-from referent.errors import BadMessage
+from referent.errors import BadMessage, DepthNotRegistered
 from referent.types import Array, Intrinsics
 
 # Encodings of sensor_msgs/image_encodings.hpp: channels, and how OpenCV turns them into RGB (None = they are RGB).
@@ -31,9 +32,30 @@ _DEPTH: dict[str, str] = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}
 COLOR_ENCODINGS = tuple(_COLOR)
 DEPTH_ENCODINGS = tuple(_DEPTH)
 
+# Distortion models of sensor_msgs/distortion_models.hpp, and how many coefficients OpenCV takes for each.
+_DISTORTIONS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
+_EYE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _DEPTH_HEADER = struct.Struct("<iff")  # ConfigHeader of compressed_depth_image_transport: format, quantisation a, b
 _LARGEST_SIDE_PX = 1 << 15
+
+
+@dataclass(frozen=True)
+class Lens:
+    """How a raw picture differs from its rectified one, of the same size."""
+
+    camera: Intrinsics  # of the rectified picture
+    raw: tuple[float, float, float, float]  # fx, fy, cx, cy of the raw one
+    model: str  # a name of sensor_msgs/distortion_models.hpp; "" = no distortion
+    coefficients: tuple[float, ...]
+    rotation: tuple[float, ...]  # (9,) row by row: rectified_from_raw
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the raw picture is the rectified one."""
+        same = self.raw == (self.camera.fx, self.camera.fy, self.camera.cx, self.camera.cy)
+        return same and not self.model and self.rotation == _EYE
 
 
 def stamp_ns(header: Any) -> int:
@@ -91,18 +113,32 @@ def metres_from_counts(counts: Array, *, unit_m: float, max_depth_m: float) -> A
 def intrinsics_from_camera_info(msg: Any) -> Intrinsics:
     """The pinhole model of the rectified image: P, or K where P is zero; binning and region of interest applied.
 
-    Source: sensor_msgs/CameraInfo.msg, REP-104.
+    Width and height are those of the image as sent. The region is that of the image whether it is raw or rectified,
+    also with `do_rectify`: image_proc cuts the rectified image out where the raw one was. Source: REP-104,
+    sensor_msgs/CameraInfo.msg, image_geometry::PinholeCameraModel.
     """
     k, p = _numbers(msg, "k", 9), _numbers(msg, "p", 12)
     if k[0] == 0:
         raise BadMessage("camera_info is uncalibrated (K[0] is 0): calibrate the camera or publish its intrinsics")
-    fx, cx, fy, cy = (p[0], p[2], p[5], p[6]) if p[0] != 0 else (k[0], k[2], k[4], k[5])
-    bin_x, bin_y = max(int(msg.binning_x), 1), max(int(msg.binning_y), 1)
-    x0, y0, width, height = _region(msg)
+    seen = (p[0], p[5], p[2], p[6]) if p[0] != 0 else (k[0], k[4], k[2], k[5])
     try:
-        return Intrinsics(width // bin_x, height // bin_y, fx / bin_x, fy / bin_y, (cx - x0) / bin_x, (cy - y0) / bin_y)
+        return Intrinsics(*_sent_size(msg), *_in_sent_image(msg, *seen))
     except ValueError as error:
         raise BadMessage(f"camera_info holds no camera ({error}): calibrate the camera again") from error
+
+
+def lens_from_camera_info(msg: Any) -> Lens:
+    """How the raw image becomes the rectified one that `intrinsics_from_camera_info` describes: K, D, R and P.
+
+    Without P the rectified image keeps K and the direction of view.
+    """
+    camera, k = intrinsics_from_camera_info(msg), _numbers(msg, "k", 9)
+    model, coefficients = _distortion(msg)
+    has_p = _numbers(msg, "p", 12)[0] != 0
+    rotation = tuple(_numbers(msg, "r", 9)) if has_p else _EYE
+    if not any(rotation):  # drivers that leave R out
+        rotation = _EYE
+    return Lens(camera, _in_sent_image(msg, k[0], k[4], k[2], k[5]), model, coefficients, rotation)
 
 
 def transforms_from_tf(msg: Any) -> list[tuple[str, str, int, Array]]:
@@ -114,11 +150,12 @@ def transforms_from_tf(msg: Any) -> list[tuple[str, str, int, Array]]:
 
 
 def require_registered(color_frame: str, depth_frame: str) -> None:
-    """Raise BadMessage unless depth is given in the color camera's own coordinate frame."""
+    """Raise DepthNotRegistered unless depth is given in the color camera's own coordinate frame."""
     if depth_frame and color_frame and depth_frame != color_frame:
-        raise BadMessage(
+        raise DepthNotRegistered(
             f"depth is in frame {depth_frame!r} and color in {color_frame!r}: depth must be registered to color "
-            "(aligned_depth_to_color, depth_registered, depth_to_rgb; or run depth_image_proc/register)"
+            "(aligned_depth_to_color, depth_registered, depth_to_rgb; or run depth_image_proc/register), or give its "
+            f"own camera_info (depth/camera_info, in {depth_frame!r}) and the transform between both on /tf_static"
         )
 
 
@@ -221,6 +258,36 @@ def _numbers(msg: Any, name: str, count: int) -> list[float]:
     if len(values) != count:
         raise BadMessage(f"camera_info {name.upper()} has {len(values)} numbers, {count} are needed")
     return values
+
+
+def _distortion(msg: Any) -> tuple[str, tuple[float, ...]]:
+    """The distortion model and its coefficients; none when all are zero, as image_geometry takes it."""
+    values = tuple(float(x) for x in getattr(msg, "d", getattr(msg, "D", ())))
+    model = str(msg.distortion_model)
+    if not any(values):
+        return "", ()
+    if model not in _DISTORTIONS:
+        raise BadMessage(
+            f"camera_info: distortion model {model!r} is not one of {', '.join(_DISTORTIONS)}: send rectified images "
+            "and leave input.rectified true"
+        )
+    if len(values) not in _DISTORTIONS[model] or not all(math.isfinite(x) for x in values):
+        counts = " or ".join(str(n) for n in _DISTORTIONS[model])
+        raise BadMessage(f"camera_info: {model} needs {counts} finite coefficients, D is {list(values)}")
+    return model, values
+
+
+def _sent_size(msg: Any) -> tuple[int, int]:
+    """Width and height of the image as sent: the region of interest, binned."""
+    _, _, width, height = _region(msg)
+    return width // max(int(msg.binning_x), 1), height // max(int(msg.binning_y), 1)
+
+
+def _in_sent_image(msg: Any, fx: float, fy: float, cx: float, cy: float) -> tuple[float, float, float, float]:
+    """Full-resolution intrinsics as those of the image that is sent."""
+    bin_x, bin_y = max(int(msg.binning_x), 1), max(int(msg.binning_y), 1)
+    x0, y0, _, _ = _region(msg)
+    return fx / bin_x, fy / bin_y, (cx - x0) / bin_x, (cy - y0) / bin_y
 
 
 def _region(msg: Any) -> tuple[int, int, int, int]:

@@ -31,7 +31,7 @@ class ReplayJob:
     instruction: str | None = None
     prompt_box_xyxy: tuple[float, float, float, float] | None = None
     at_s: float = 0.0  # frame time after the first frame at which the instruction is given
-    topics: dict[str, str] = field(default_factory=dict)  # color_topic, depth_topic, info_topic where not found by type
+    topics: dict[str, str] = field(default_factory=dict)  # arguments of read_bag: color_topic, depth_info_topic, ...
 
 
 def replay(job: ReplayJob) -> dict[str, Any]:

@@ -76,6 +76,10 @@ class Robot:
         """One more topic of this robot."""
         return self._own.create_publisher(kind, topic, QUEUE)
 
+    def latched(self, kind: type, topic: str) -> Any:
+        """One more topic that late listeners hear too."""
+        return self._own.create_publisher(kind, topic, LATCHED)
+
     def wait_for(self, condition: Callable[[], Any], *, seconds: float = 20.0) -> None:
         """Spin until the condition holds."""
         deadline = time.monotonic() + seconds

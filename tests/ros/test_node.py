@@ -8,7 +8,9 @@ import pytest
 from painted import HEIGHT, WIDTH, painted
 from referent_msgs.msg import TrackedObject
 from robot import a_robot
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+from tf2_msgs.msg import TFMessage
 
 from referent.messages import rgb_from_image
 from referent.types import RgbdFrame
@@ -118,6 +120,45 @@ def test_depth_that_is_unknown_everywhere_is_told_and_masks_still_come() -> None
         assert tracks.objects[0].has_bbox
         assert not tracks.objects[0].has_pose
         robot.wait_for_diagnosis("input", "no pixel of the image has a known depth")
+
+
+def test_unregistered_depth_is_registered_by_its_own_camera_info_and_tf_static() -> None:
+    """The depth camera sits 10 cm to the right of color's: without registration the block's depth lies beside it."""
+    seen, depth_frame = painted(0, RED), "camera_depth_optical_frame"
+    shifted = painted(0, {"red": (4, 10, 18, 24)})  # 0.1 m at 1 m are 6 px
+    assert shifted.depth_m is not None
+    color_from_depth = np.eye(4)
+    color_from_depth[0, 3] = 0.1
+    with a_robot() as robot:
+        infos = robot.publisher(CameraInfo, "depth/camera_info")
+        static = robot.latched(TFMessage, "/tf_static")
+        robot.wait_for(lambda: infos.get_subscription_count() and static.get_subscription_count())
+        header = robot.header(seen)
+        own = Header(stamp=header.stamp, frame_id=depth_frame)
+        robot.say("the red block")
+        robot.info.publish(camera_messages.camera_info_message(header, seen.intrinsics))
+        robot.spin(0.1)
+        robot.depth.publish(camera_messages.depth_message(own, shifted.depth_m))
+        robot.color.publish(camera_messages.rgb_message(header, seen.rgb))
+        robot.wait_for(lambda: robot.about(seen, "tracks"))
+        assert not robot.about(seen, "tracks")[0].objects[0].has_pose  # masks come all the same
+        robot.wait_for_diagnosis("input", "own camera_info (depth/camera_info")
+
+        infos.publish(camera_messages.camera_info_message(own, seen.intrinsics))
+        static.publish(
+            camera_messages.transform_message(header.stamp, seen.camera_frame, depth_frame, color_from_depth)
+        )
+        robot.spin(0.2)
+        later = painted(1, RED)
+        own.stamp = robot.header(later).stamp
+        robot.depth.publish(camera_messages.depth_message(own, shifted.depth_m))
+        robot.color.publish(camera_messages.rgb_message(robot.header(later), later.rgb))
+        robot.wait_for(lambda: robot.about(later, "tracks"))
+        (track,) = robot.about(later, "tracks")[0].objects
+        assert track.has_pose
+        assert track.pose.pose.position.z == pytest.approx(1.0, abs=0.05)
+        values = {pair.key: pair.value for pair in robot.wait_for_diagnosis("input", "").values}
+        assert values["depth_registered_here"] == "True"
 
 
 def test_a_picture_whose_size_differs_from_camera_info_is_told_and_costs_itself_only() -> None:

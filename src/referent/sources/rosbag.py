@@ -13,17 +13,9 @@ import numpy as np
 
 from referent.config import InputConfig
 from referent.errors import BadMessage
-from referent.frames.assembler import FrameAssembler
 from referent.frames.transforms import TransformBuffer
-from referent.messages import (
-    depth_from_image,
-    frame_name,
-    intrinsics_from_camera_info,
-    require_registered,
-    rgb_from_image,
-    stamp_ns,
-    transforms_from_tf,
-)
+from referent.intake import CameraIntake
+from referent.messages import depth_from_image, stamp_ns, transforms_from_tf
 from referent.sources.bag_reader import BagReader, open_bag
 from referent.sources.bag_writer import write_bag
 from referent.sources.topics import ChosenTopics, choose_topics
@@ -43,15 +35,20 @@ def read_bag(
     color_topic: str | None = None,
     depth_topic: str | None = None,
     info_topic: str | None = None,
+    depth_info_topic: str | None = None,
 ) -> BagSource:
     """Open a bag (rosbag2 folder, .mcap, .db3, or ROS 1 .bag) as a source of frames; topics not given are found.
+
+    Depth that is not registered to color is registered by its own camera_info and the bag's transforms.
 
     Raises BadMessage, one line naming what is wrong and the topics of the bag, before the first frame is read.
     """
     path = Path(path)
     with open_bag(path) as bag:
         try:
-            topics = choose_topics(bag.topics(), color=color_topic, depth=depth_topic, info=info_topic)
+            topics = choose_topics(
+                bag.topics(), color=color_topic, depth=depth_topic, info=info_topic, depth_info=depth_info_topic
+            )
         except BadMessage as error:
             raise BadMessage(f"{path}: {error}") from error
         _require_fitting(path, bag, topics, config)
@@ -73,7 +70,7 @@ class BagSource:
         self._config = config
         self._frame_count = bag.count(topics.color)
         self._static = [(topic, data) for topic, _, data in bag.raw(topics.tf_static)]
-        self._assembler = FrameAssembler(config)
+        self._intake = CameraIntake(config, self.transforms)
         self._faults: Counter[str] = Counter()
         self._first_fault: dict[str, str] = {}
 
@@ -84,7 +81,7 @@ class BagSource:
     @property
     def drops(self) -> Mapping[str, int]:
         """What the present iteration lost: images without a partner, and messages that are bad (`bad_<topic kind>`)."""
-        counts = {name: count for name, count in self._assembler.counts.items() if name != "pairs"}
+        counts = {name: count for name, count in self._intake.counts.items() if name != "pairs"}
         return {**counts, **self._faults}
 
     @property
@@ -102,7 +99,7 @@ class BagSource:
                     raise BadMessage(f"{self.path}: {topic} does not hold JSON lines ({error})") from error
 
     def __iter__(self) -> Iterator[RgbdFrame]:
-        self._assembler = FrameAssembler(self._config)
+        self._intake = CameraIntake(self._config, self.transforms)
         self._faults.clear()
         self._first_fault.clear()
         with open_bag(self.path) as bag:
@@ -113,22 +110,22 @@ class BagSource:
         """Every frame, held back until the transforms recorded shortly after it are known."""
         waiting: deque[tuple[int, RgbdFrame]] = deque()  # (time of recording, frame)
         hold_ns = READ_AHEAD_NS if self.topics.tf else 0
-        topics = (self.topics.color, self.topics.depth, self.topics.info, *self.topics.tf)
-        self._set_first_camera_info(bag)
+        topics = (*_cameras_topics(self.topics), *self.topics.tf)
+        _set_first_camera_infos(self._intake, bag, self.topics)
         for topic, recorded_ns, data in bag.raw(topics):
             while waiting and (recorded_ns - waiting[0][0] > hold_ns or len(waiting) >= READ_AHEAD_FRAMES):
                 yield waiting.popleft()[1]
-            resets = self._assembler.counts["resets"]
+            resets = self._intake.counts["resets"]
             frame = self._take(bag, topic, data)
-            if self._assembler.counts["resets"] != resets:  # the recording began again
+            if self._intake.counts["resets"] != resets:  # the recording began again
                 yield from (held for _, held in waiting)
                 waiting.clear()
                 self.transforms.clear()
             if frame is not None:
                 waiting.append((recorded_ns, frame))
         yield from (held for _, held in waiting)
-        yield from self._assembler.flush()
-        if self._assembler.counts["pairs"] == 0:
+        yield from self._intake.flush()
+        if self._intake.counts["pairs"] == 0:
             raise BadMessage(self._why_no_frame())
 
     def _take(self, bag: BagReader, topic: str, data: bytes) -> RgbdFrame | None:
@@ -143,33 +140,26 @@ class BagSource:
 
     def _hand_over(self, kind: str, message: Any) -> RgbdFrame | None:
         if kind == "color":
-            header = message.header
-            return self._assembler.add_color(stamp_ns(header), frame_name(header), rgb_from_image(message))
+            return self._intake.color(message)
         if kind == "depth":
-            return self._assembler.add_depth(stamp_ns(message.header), _depth_m(message, self._config))
+            return self._intake.depth(message)
         if kind == "info":
-            self._assembler.set_camera_info(intrinsics_from_camera_info(message), frame_name(message.header))
+            self._intake.camera_info(message)
+        elif kind == "depth_info":
+            self._intake.depth_camera_info(message)
         else:
-            self._add_transforms(message, static=kind == "tf_static")
+            _add_transforms(self.transforms, message, static=kind == "tf_static")
         return None
 
     def _kind(self, topic: str) -> str:
-        known = {self.topics.color: "color", self.topics.depth: "depth", self.topics.info: "info"}
-        return known.get(topic, "tf_static" if topic in self.topics.tf_static else "tf")
-
-    def _set_first_camera_info(self, bag: BagReader) -> None:
-        """Recorders often get the first images before the first camera_info: it holds for them as well."""
-        self._hand_over("info", bag.first(self.topics.info))
+        kind = _cameras_topics(self.topics).get(topic)
+        return kind or ("tf_static" if topic in self.topics.tf_static else "tf")
 
     def _begin_transforms(self, bag: BagReader) -> None:
         """Begin with the static transforms only: they hold for the whole bag, whenever recorded."""
         self.transforms.clear()
         for topic, data in self._static:
             self._take(bag, topic, data)
-
-    def _add_transforms(self, message: Any, *, static: bool) -> None:
-        for parent, child, when_ns, parent_from_child in transforms_from_tf(message):
-            self.transforms.add(parent, child, when_ns, parent_from_child, static=static)
 
     def _why_no_frame(self) -> str:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in self._first_fault.items())
@@ -185,23 +175,58 @@ def _depth_m(message: Any, config: InputConfig) -> Any:
     return depth_from_image(message, unit_m=config.depth_unit_m, max_depth_m=config.max_depth_m)
 
 
+def _cameras_topics(topics: ChosenTopics) -> dict[str, str]:
+    """What each topic of the camera holds."""
+    kinds = {topics.color: "color", topics.depth: "depth", topics.info: "info"}
+    return kinds if topics.depth_info is None else {**kinds, topics.depth_info: "depth_info"}
+
+
+def _add_transforms(buffer: TransformBuffer, message: Any, *, static: bool) -> None:
+    for parent, child, when_ns, parent_from_child in transforms_from_tf(message):
+        buffer.add(parent, child, when_ns, parent_from_child, static=static)
+
+
+def _set_first_camera_infos(intake: CameraIntake, bag: BagReader, topics: ChosenTopics) -> None:
+    """Recorders often get the first images before the first camera_info: it holds for them as well."""
+    intake.camera_info(bag.first(topics.info))
+    if topics.depth_info is not None:
+        with suppress(BadMessage):  # not needed where depth is registered already
+            intake.depth_camera_info(bag.first(topics.depth_info))
+
+
 def _require_fitting(path: Path, bag: BagReader, topics: ChosenTopics, config: InputConfig) -> None:
     """Raise BadMessage unless the first color, depth and camera_info are readable and belong together."""
-    trial = FrameAssembler(config)
     topic = topics.info
     try:
-        info = bag.first(topic)
-        trial.set_camera_info(intrinsics_from_camera_info(info), frame_name(info.header))
+        trial = CameraIntake(config, _first_transforms(bag, topics))
+        _set_first_camera_infos(trial, bag, topics)
         topic = topics.color
-        color = bag.first(topic)
-        trial.add_color(stamp_ns(color.header), frame_name(color.header), rgb_from_image(color))
+        trial.color(bag.first(topic))
         topic = topics.depth
-        depth = bag.first(topic)
-        trial.add_depth(stamp_ns(depth.header), _depth_m(depth, config))
-        require_registered(frame_name(color.header), frame_name(depth.header))
+        trial.depth(bag.first(topic))
         _require_known_depth(bag, topic, config)
     except BadMessage as error:
         raise BadMessage(f"{path}: {topic}: {error}") from error
+
+
+def _first_transforms(bag: BagReader, topics: ChosenTopics) -> TransformBuffer:
+    """The static transforms, and what was recorded until shortly after the first depth image."""
+    transforms = TransformBuffer()
+    for topic, _, data in bag.raw(topics.tf_static):
+        with suppress(BadMessage):  # counted when frames are read
+            _add_transforms(transforms, bag.decode(topic, data), static=True)
+    if topics.depth_info is None:
+        return transforms
+    first_ns: int | None = None
+    for topic, recorded_ns, data in bag.raw([topics.depth, *topics.tf]):
+        if first_ns is not None and recorded_ns > first_ns + READ_AHEAD_NS:
+            break
+        if topic == topics.depth:
+            first_ns = first_ns or recorded_ns
+            continue
+        with suppress(BadMessage):
+            _add_transforms(transforms, bag.decode(topic, data), static=False)
+    return transforms
 
 
 def _require_known_depth(bag: BagReader, topic: str, config: InputConfig) -> None:

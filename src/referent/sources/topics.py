@@ -42,10 +42,16 @@ class ChosenTopics:
     tf: tuple[str, ...]
     tf_static: tuple[str, ...]
     instruction: tuple[str, ...]
+    depth_info: str | None = None  # the camera_info of depth's own camera, where it has one
 
 
 def choose_topics(
-    found: Sequence[FoundTopic], *, color: str | None = None, depth: str | None = None, info: str | None = None
+    found: Sequence[FoundTopic],
+    *,
+    color: str | None = None,
+    depth: str | None = None,
+    info: str | None = None,
+    depth_info: str | None = None,
 ) -> ChosenTopics:
     """The topics to read; given names are checked, the others found.
 
@@ -55,13 +61,16 @@ def choose_topics(
     depth = _named(found, "depth", depth, (IMAGE, COMPRESSED)) or _best(
         found, "depth", lambda topic: _depth_rank(topic, color)
     )
+    info = _named(found, "info", info, (CAMERA_INFO,)) or _info_beside(found, color)
+    own = _named(found, "depth_info", depth_info, (CAMERA_INFO,)) or _beside(found, depth)
     return ChosenTopics(
         color=color,
         depth=depth,
-        info=_named(found, "info", info, (CAMERA_INFO,)) or _info_beside(found, color),
+        info=info,
         tf=_with_last_word(found, TF_TYPES, "tf"),
         tf_static=_with_last_word(found, TF_TYPES, "tf_static"),
         instruction=_with_last_word(found, (STRING,), "instruction"),
+        depth_info=own if own != info else None,
     )
 
 
@@ -125,17 +134,23 @@ def _depth_rank(topic: FoundTopic, color: str) -> tuple[int, ...] | None:
 
 
 def _info_beside(found: Sequence[FoundTopic], color: str) -> str:
-    """The camera_info in the color image's namespace (image_transport's rule), or the only one of the bag."""
+    """The camera_info in the color image's namespace, or the only one of the bag."""
+    beside = _beside(found, color)
+    if beside is not None:
+        return beside
     infos = [t.name for t in found if t.msgtype == CAMERA_INFO and t.count]
-    spaces = [color.rsplit("/", n)[0] for n in (1, 2)]  # .../image and .../image/compressed
-    beside = [name for space in spaces if (name := f"{space}/camera_info") in infos]
-    if beside:
-        return beside[0]
     if len(infos) == 1:
         return infos[0]
     if not infos:
         raise BadMessage(f"no camera_info in the bag; record it beside {color}; topics of the bag: {listed(found)}")
     raise BadMessage(f"several camera_info and none beside {color}: {', '.join(infos)}; choose one with info_topic")
+
+
+def _beside(found: Sequence[FoundTopic], image: str) -> str | None:
+    """The camera_info in an image's namespace (image_transport's rule)."""
+    infos = {t.name for t in found if t.msgtype == CAMERA_INFO and t.count}
+    spaces = [image.rsplit("/", n)[0] for n in (1, 2)]  # .../image and .../image/compressed
+    return next((name for space in spaces if (name := f"{space}/camera_info") in infos), None)
 
 
 def _with_last_word(found: Sequence[FoundTopic], types: tuple[str, ...], last: str) -> tuple[str, ...]:

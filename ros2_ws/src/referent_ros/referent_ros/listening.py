@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
@@ -18,17 +17,10 @@ from std_msgs.msg import String
 from tf2_msgs.msg import TFMessage
 
 from referent.config import Config
-from referent.errors import ReferentError
-from referent.frames.assembler import FrameAssembler
+from referent.errors import DepthNotRegistered, ReferentError
+from referent.intake import CameraIntake
 from referent.live import LivePipeline
-from referent.messages import (
-    depth_from_image,
-    frame_name,
-    intrinsics_from_camera_info,
-    rgb_from_image,
-    stamp_ns,
-    transforms_from_tf,
-)
+from referent.messages import stamp_ns, transforms_from_tf
 from referent.types import RgbdFrame
 from referent_ros.diagnostics import InputHealth, Inputs, SkewMeter, input_status
 
@@ -43,9 +35,8 @@ class Listener:
 
     def __init__(self, node: Node, config: Config, live: LivePipeline) -> None:
         self._node = node
-        self._settings = config.input
         self._live = live
-        self._assembler = FrameAssembler(config.input)
+        self._intake = CameraIntake(config.input, live.transforms)
         self._skew = SkewMeter(config.input.queue_length)
         self._subscriptions: list[Subscription] = []
         self._health: dict[str, InputHealth] = {}
@@ -58,14 +49,16 @@ class Listener:
 
     def open(self) -> None:
         """Start to listen."""
-        self._assembler.reset()
+        self._intake.reset()
         self._subscribe(self._image_type, self._color, self._on_color, self._image_qos, needed=True)
         self._subscribe(CameraInfo, "color/camera_info", self._on_camera_info, self._image_qos, needed=True)
         self._subscribe(self._image_type, self._depth, self._on_depth, self._image_qos, needed=True)
+        self._subscribe(CameraInfo, "depth/camera_info", self._on_depth_camera_info, self._image_qos)
         self._subscribe(String, "instruction", self._on_instruction, INSTRUCTION_QUEUE)
+        # Few and latched, and where depth is registered here one of them is the way from depth's camera to color's.
+        self._subscribe(TFMessage, "/tf_static", self._on_static_transforms, STATIC_TRANSFORM_QUEUE)
         if self._wants_transforms:
             self._subscribe(TFMessage, "/tf", self._on_transforms, TRANSFORM_QUEUE)
-            self._subscribe(TFMessage, "/tf_static", self._on_static_transforms, STATIC_TRANSFORM_QUEUE)
 
     def close(self) -> None:
         """Stop listening; what is known of the inputs is forgotten."""
@@ -81,7 +74,12 @@ class Listener:
             all=tuple(self._health.values()),
         )
         publishers = {each.topic: self._node.count_publishers(each.topic) for each in inputs.all}
-        values = {"skew_s": self._skew.last_s, **self._assembler.counts, **extra}
+        values = {
+            "skew_s": self._skew.last_s,
+            "depth_registered_here": self._intake.registers,
+            **self._intake.counts,
+            **extra,
+        }
         return input_status(inputs, seconds, publishers=publishers, values=values)
 
     @property
@@ -117,19 +115,24 @@ class Listener:
         return callback
 
     def _on_color(self, msg: Image | CompressedImage) -> None:
-        rgb = rgb_from_image(msg)
-        self._hand_over(self._assembler.add_color(stamp_ns(msg.header), frame_name(msg.header), rgb))
+        self._hand_over(self._intake.color(msg))
 
     def _on_depth(self, msg: Image | CompressedImage) -> None:
-        settings = self._settings
-        depth_m = depth_from_image(msg, unit_m=settings.depth_unit_m, max_depth_m=settings.max_depth_m)
-        if not np.isfinite(depth_m).any():  # masks still come, poses cannot
-            self._health[self._depth].failed("no pixel of the image has a known depth")
         self._skew.depth(stamp_ns(msg.header))
-        self._hand_over(self._assembler.add_depth(stamp_ns(msg.header), depth_m))
+        try:
+            frame = self._intake.depth(msg)
+            if not self._intake.knows_depth:  # masks still come, poses cannot
+                self._health[self._depth].failed("no pixel of the image has a known depth")
+        except DepthNotRegistered as error:
+            self._health[self._depth].failed(str(error))
+            frame = self._intake.no_depth(msg)
+        self._hand_over(frame)
 
     def _on_camera_info(self, msg: CameraInfo) -> None:
-        self._assembler.set_camera_info(intrinsics_from_camera_info(msg), frame_name(msg.header))
+        self._intake.camera_info(msg)
+
+    def _on_depth_camera_info(self, msg: CameraInfo) -> None:
+        self._intake.depth_camera_info(msg)
 
     def _on_instruction(self, msg: String) -> None:
         self._live.instruct(msg.data)

@@ -1,0 +1,65 @@
+"""Raw pictures of a real lens as a pinhole camera would have taken them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from referent.messages import Lens
+from referent.types import Array
+
+
+class _Maps(NamedTuple):
+    """Where each rectified pixel lies in the raw picture, in the forms cv2.remap takes."""
+
+    color: tuple[Array, Array]  # fixed point, for interpolation
+    depth: Array  # (H, W, 2) int16, the nearest pixel
+    depth_scale: Array | None  # (H, W) float32: rectified z / raw z; None = the camera keeps its direction
+
+
+def rectified_rgb(rgb: Array, lens: Lens) -> Array:
+    """Color (H, W, 3) uint8 without distortion, interpolated bilinearly; black where the lens saw nothing."""
+    if lens.changes_nothing:
+        return rgb
+    return np.asarray(cv2.remap(rgb, *_maps(lens).color, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
+
+
+def rectified_depth(depth_m: Array, lens: Lens) -> Array:
+    """Depth (H, W) float32 metres without distortion, the nearest reading of each pixel; NaN where there is none.
+
+    Readings are never mixed: between two surfaces there is nothing.
+    """
+    if lens.changes_nothing:
+        return depth_m
+    maps, nothing = _maps(lens), np.empty(0, np.int16)
+    nan = (float("nan"),)
+    moved = cv2.remap(depth_m, maps.depth, nothing, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=nan)
+    return np.asarray(moved if maps.depth_scale is None else moved * maps.depth_scale)
+
+
+@lru_cache(maxsize=4)
+def _maps(lens: Lens) -> _Maps:
+    camera = lens.camera
+    fx, fy, cx, cy = lens.raw
+    raw = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    seen = np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]])
+    rotation = np.array(lens.rotation).reshape(3, 3)
+    d = np.array(lens.coefficients or (0.0,) * 4)
+    of_lens = cv2.fisheye.initUndistortRectifyMap if lens.model == "equidistant" else cv2.initUndistortRectifyMap
+    x, y = of_lens(raw, d, rotation, seen, (camera.width, camera.height), cv2.CV_32FC1)
+    depth, _ = cv2.convertMaps(x, y, cv2.CV_16SC2, nninterpolation=True)
+    return _Maps(cv2.convertMaps(x, y, cv2.CV_16SC2), depth, _depth_scale(lens, rotation))
+
+
+def _depth_scale(lens: Lens, rotation: Array) -> Array | None:
+    """What a raw reading is multiplied by to lie along the rectified camera's direction of view."""
+    if np.array_equal(rotation, np.eye(3)):
+        return None
+    camera = lens.camera
+    u = (np.arange(camera.width) - camera.cx) / camera.fx
+    v = (np.arange(camera.height) - camera.cy) / camera.fy
+    raw_z = u[None, :] * rotation[0, 2] + v[:, None] * rotation[1, 2] + rotation[2, 2]  # of rotation.T @ (u, v, 1)
+    return np.asarray(1 / raw_z, np.float32)
