@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from synthetic import CAMERA_FRAME, SyntheticRun
 
 from referent.evaluation.lines import bbox_of, grounding_line, mask_from_rle, mask_to_rle, result_line, truth_line
-from referent.types import Array, TrackHealth
+from referent.types import Array, PoseQuality, TrackHealth
 
 RUN = SyntheticRun(frames=30)
 
@@ -41,6 +41,16 @@ POSE = {
     "size_m": [float],
     "covariance": [float],
     "orientation_known": bool,
+    "quality": {
+        "source": str,
+        "motion": str,
+        "residual_m": (float, None),
+        "points": int,
+        "unobserved": [bool],
+        "born_stamp_ns": (int, None),
+        "age_s": (float, None),
+        "measured_stamp_ns": (int, None),
+    },
 }
 OBJECT = {
     "id": str,
@@ -87,6 +97,27 @@ def test_a_tracks_health_is_told_where_it_is_known() -> None:
     line = json.loads(json.dumps(result_line(replace(result, objects=(known,))), allow_nan=False))
     check(line, LINE | {"objects": [OBJECT | {"health": dict.fromkeys(asdict(health), float)}]})
     assert line["objects"][0]["health"]["area_ratio"] == 1.02
+
+
+def test_what_stands_behind_a_pose_is_told() -> None:
+    result = RUN.result(10)
+    (tracked,) = result.objects
+    assert tracked.pose is not None
+    born_ns = result.stamp_ns - 1_500_000_000
+    quality = PoseQuality("registered", "static", 0.00123456, (False, True, False), born_ns, result.stamp_ns)
+    known = replace(tracked, pose=replace(tracked.pose, quality=quality))
+    line = json.loads(json.dumps(result_line(replace(result, objects=(known,))), allow_nan=False))
+    check(line, LINE)
+    assert line["objects"][0]["pose"]["quality"] == {
+        "source": "registered",
+        "motion": "static",
+        "residual_m": 0.001235,
+        "points": tracked.pose.box.point_count,
+        "unobserved": [False, True, False],
+        "born_stamp_ns": born_ns,
+        "age_s": 1.5,
+        "measured_stamp_ns": result.stamp_ns,
+    }
 
 
 def test_an_object_that_is_searched_or_hidden_has_no_mask_box_and_pose() -> None:

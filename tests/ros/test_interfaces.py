@@ -11,7 +11,7 @@ import pytest
 from ament_index_python.packages import get_package_share_directory
 from referent_msgs.msg import TrackedObject
 
-from referent.types import GroundingEvent, TrackState
+from referent.types import GroundingEvent, PoseQuality, TrackState
 
 # vision_msgs 4.1.1 and tf2_msgs as released for Jazzy.
 HASHES = {
@@ -54,3 +54,13 @@ def test_the_message_tells_of_every_outcome_that_the_library_knows() -> None:
     listed = re.search(r"outcome: str  # (.+)", inspect.getsource(GroundingEvent))
     assert listed is not None
     assert re.findall(r"^#   (\w+) ", message, re.MULTILINE) == listed[1].split(" | ")
+
+
+@pytest.mark.parametrize("field", ["source", "motion"])
+def test_the_message_tells_of_every_kind_of_pose_that_the_library_knows(field: str) -> None:
+    message = Path(get_package_share_directory("referent_msgs"), "msg", "PoseQuality.msg").read_text()
+    listed = re.search(rf"{field}: str.*#([^\n]+)", inspect.getsource(PoseQuality))
+    assert listed is not None
+    told = message[: message.index(f"string {field}")].rsplit("string", 1)[-1]
+    for kind in (part.split(":")[0].split(",")[0].strip() for part in listed[1].split("|")):
+        assert re.search(rf"\b{kind}\b", told), kind

@@ -20,6 +20,7 @@ from referent.types import (
     ObjectCloud,
     ObjectPose,
     OrientedBox,
+    PoseQuality,
     Provenance,
     RegroundReason,
     Target,
@@ -111,6 +112,31 @@ def test_so_it_is_with_what_may_be_meant_and_where_tracks_come_from() -> None:
     line = heard_line(result)
     assert line == lines.result_line(result)
     assert line["objects"][0]["provenance"]["changed"]["why"] == "corrected"
+
+
+@pytest.mark.parametrize(
+    "quality",
+    [
+        PoseQuality("registered", "moving", 0.00214, (False, True, True), STAMP_NS - 2_000_000_001, STAMP_NS),
+        PoseQuality("predicted", "static", None, (True, False, False), STAMP_NS - 7, STAMP_NS - 5),
+        PoseQuality("box"),
+    ],
+    ids=lambda quality: quality.source,
+)
+def test_so_it_is_with_what_stands_behind_a_pose(quality: PoseQuality) -> None:
+    pose = replace(a_pose(np.random.default_rng(1)), quality=quality)
+    result = a_result(objects=(an_object(1, TrackState.TRACKING, box_mask(5, 5, 20, 20), pose),))
+    line = heard_line(result)
+    assert line == lines.result_line(result)
+    assert line["objects"][0]["pose"]["quality"]["source"] == quality.source
+    (track,) = result_messages.tracks_message(result, {"1": 1}).objects
+    told = track.pose_quality
+    assert (told.has_residual, told.has_born_stamp) == (
+        quality.residual_m is not None,
+        quality.born_stamp_ns is not None,
+    )
+    if quality.source == "registered":
+        assert (told.age.sec, told.age.nanosec) == (2, 1)
 
 
 def test_a_candidate_has_the_box_of_its_track_while_it_is_seen() -> None:

@@ -12,7 +12,7 @@ from pycocotools import mask as coco
 from referent.geometry.poses import quaternion_xyzw, transform_pose
 from referent.grounding.boxes import mask_box_xyxy
 from referent.sources.simulation.truth import FrameTruth, ObjectTruth
-from referent.types import Array, FrameResult, GroundingEvent, OrientedBox, TrackedObject, TrackHealth
+from referent.types import Array, FrameResult, GroundingEvent, ObjectPose, OrientedBox, TrackedObject, TrackHealth
 
 Line = dict[str, Any]
 
@@ -96,12 +96,13 @@ def _pose_of(tracked: TrackedObject, result: FrameResult) -> Line | None:
     if tracked.pose is None:
         return None
     box, covariance = tracked.pose.box, tracked.pose.covariance
+    quality = {"quality": quality_line(tracked.pose, result.stamp_ns)}
     if not result.output_frame or result.output_frame == result.camera_frame:
-        return pose_line(result.camera_frame, box.camera_from_object, covariance, box)
+        return pose_line(result.camera_frame, box.camera_from_object, covariance, box) | quality
     if result.output_from_camera is None:
         return None
     moved, moved_covariance = transform_pose(result.output_from_camera, box.camera_from_object, covariance)
-    return pose_line(result.output_frame, moved, moved_covariance, box)
+    return pose_line(result.output_frame, moved, moved_covariance, box) | quality
 
 
 def pose_line(frame: str, frame_from_object: Array, covariance: Array, box: OrientedBox) -> Line:
@@ -114,6 +115,22 @@ def pose_line(frame: str, frame_from_object: Array, covariance: Array, box: Orie
         # A variance may be far below a rounded micrometre: keep digits instead of decimals.
         "covariance": [float(f"{value:.6g}") + 0.0 for value in np.asarray(covariance).ravel()],
         "orientation_known": bool(box.orientation_known),
+    }
+
+
+def quality_line(pose: ObjectPose, stamp_ns: int) -> Line:
+    """What stands behind a pose of the frame at `stamp_ns`; `unobserved` is along the box's x, y, z."""
+    quality = pose.quality
+    born_ns = quality.born_stamp_ns
+    return {
+        "source": quality.source,
+        "motion": quality.motion,
+        "residual_m": None if quality.residual_m is None else round(float(quality.residual_m), DECIMALS),
+        "points": int(pose.box.point_count),
+        "unobserved": [bool(side) for side in quality.unobserved],
+        "born_stamp_ns": born_ns,
+        "age_s": None if born_ns is None else round((stamp_ns - born_ns) * 1e-9, DECIMALS),
+        "measured_stamp_ns": quality.measured_stamp_ns,
     }
 
 

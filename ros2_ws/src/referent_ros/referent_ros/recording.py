@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from builtin_interfaces.msg import Time
+from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import Pose
 from referent_msgs.msg import GroundingEvent as GroundingEventMessage
+from referent_msgs.msg import PoseQuality as PoseQualityMessage
 from referent_msgs.msg import Provenance as ProvenanceMessage
 from referent_msgs.msg import TrackedObject as TrackedObjectMessage
 from referent_msgs.msg import TrackedObjectArray
@@ -141,10 +142,24 @@ def _pose_line(tracked: TrackedObjectMessage) -> Line:
         "size_m": rounded(np.array([size.x, size.y, size.z])),
         "covariance": [float(f"{value:.6g}") for value in tracked.pose.covariance],
         "orientation_known": tracked.orientation_known,
+        "quality": _quality_line(tracked.pose_quality),
     }
 
 
-def _time_ns(time: Time) -> int:
+def _quality_line(quality: PoseQualityMessage) -> Line:
+    return {
+        "source": quality.source,
+        "motion": quality.motion,
+        "residual_m": round(quality.residual_m, DECIMALS) if quality.has_residual else None,
+        "points": quality.points,
+        "unobserved": [bool(side) for side in quality.unobserved],
+        "born_stamp_ns": _time_ns(quality.born_stamp) if quality.has_born_stamp else None,
+        "age_s": round(_time_ns(quality.age) * 1e-9, DECIMALS) if quality.has_born_stamp else None,
+        "measured_stamp_ns": _time_ns(quality.measured_stamp) if quality.has_measured_stamp else None,
+    }
+
+
+def _time_ns(time: Time | Duration) -> int:
     return time.sec * 1_000_000_000 + time.nanosec
 
 

@@ -6,10 +6,11 @@ import array
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from builtin_interfaces.msg import Time
+from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import Pose, PoseStamped, PoseWithCovariance, TransformStamped, Vector3
 from referent_msgs.msg import Candidate as CandidateMessage
 from referent_msgs.msg import GroundingEvent as GroundingEventMessage
+from referent_msgs.msg import PoseQuality as PoseQualityMessage
 from referent_msgs.msg import Provenance as ProvenanceMessage
 from referent_msgs.msg import TrackedObject as TrackedObjectMessage
 from referent_msgs.msg import TrackedObjectArray
@@ -39,6 +40,7 @@ from referent.types import (
     FrameResult,
     GroundingEvent,
     ObjectCloud,
+    ObjectPose,
     Provenance,
     TrackedObject,
     TrackState,
@@ -244,6 +246,23 @@ def _set_pose(message: TrackedObjectMessage, tracked: TrackedObject, result: Fra
     message.has_pose, message.pose, message.pose_frame = True, pose, output_frame(result)
     message.size = _size(tracked)
     message.orientation_known = tracked.pose.box.orientation_known
+    message.pose_quality = _pose_quality(tracked.pose, result.stamp_ns)
+
+
+def _pose_quality(pose: ObjectPose, stamp_ns: int) -> PoseQualityMessage:
+    quality = pose.quality
+    message = PoseQualityMessage(
+        source=quality.source, motion=quality.motion, points=pose.box.point_count, unobserved=quality.unobserved
+    )
+    if quality.residual_m is not None:
+        message.has_residual, message.residual_m = True, float(quality.residual_m)
+    if quality.born_stamp_ns is not None:
+        message.has_born_stamp, message.born_stamp = True, time_from_ns(quality.born_stamp_ns)
+        seconds, nanoseconds = divmod(stamp_ns - quality.born_stamp_ns, 1_000_000_000)
+        message.age = Duration(sec=seconds, nanosec=nanoseconds)
+    if quality.measured_stamp_ns is not None:
+        message.has_measured_stamp, message.measured_stamp = True, time_from_ns(quality.measured_stamp_ns)
+    return message
 
 
 def _grounding(event: GroundingEvent) -> GroundingEventMessage:
