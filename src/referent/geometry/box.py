@@ -10,9 +10,11 @@ from referent.geometry.footprint import (
     Circle,
     closeness_yaw,
     fit_circle,
+    hull_corners,
     least_area_yaw,
     outlines,
     rectangle_residual_m,
+    round_body,
 )
 from referent.geometry.poses import rigid
 from referent.types import Array, OrientedBox
@@ -26,6 +28,14 @@ _ROUND_WIDTH = (1.75, 2.2)  # widths across the view, in radii, that a circle's 
 _ROUND_DEPTH = 0.85  # depths along the view, in radii: the near half of a round thing is always seen
 _ROUND_MIDDLE = 0.03  # of the points of a round thing seen from above lie within half its radius
 _OVERLOOK_SINE = 0.25  # a camera this much above the horizon sees the far side of the top
+_RIM_SHARE = 0.12  # of the radius
+_ALL_AROUND = 0.7  # of the directions
+_CLEARLY_SMALLER = 0.9  # of the area
+_OUT_M = 0.004  # what stands out of a round body does so by this much, or more of a large one
+_OUT_SHARE = 0.08
+_OUT_POINTS = 8
+_OUT_LEAST = 0.005  # of all points
+_OUT_ONE_WAY = 0.7  # resultant of the directions, modulo half a turn: a rim all around is no handle
 _FLAT_RATIO = 0.2  # a footprint this thin may be one face of something deeper
 
 
@@ -38,6 +48,8 @@ class BoxFit:
     upright: bool  # its z axis is gravity or the normal of its support
     on_floor: bool  # its lower face is the support
     far_side_seen: bool  # its depth along the view was observed, not only its front
+    body_center_m: Array | None = None  # (3,) on the axis of its round body, in the camera's optical frame
+    body_radius_m: float = 0.0
 
 
 def upright_box(
@@ -55,25 +67,33 @@ def upright_box(
     ground = points @ base[:, :2]
     low, high = np.quantile(points @ up, [_QUANTILE, 1 - _QUANTILE])
     low = low if floor_m is None else min(floor_m, high)
-    overlooked = float(-view @ up) > _OVERLOOK_SINE
+    down = float(-view @ up)
+    overlooked = down > _OVERLOOK_SINE
     whole, facing = outlines(ground, np.zeros(2))
-    yaw = _best_yaw(ground, facing, max(_NEAR_M, noise_m))
-    circle = _round_footprint(ground, whole, facing, yaw, float(-view @ up), noise_m)
+    yaw = _best_yaw(ground, whole, facing, max(_NEAR_M, noise_m), overlooked=overlooked)
+    circle = _round_footprint(ground, whole, facing, yaw, down, noise_m)
+    standing_out = None if circle is None else _standing_out(ground, circle, noise_m)
+    radius_m = 0.0 if circle is None else circle.radius_m + border_m * abs(float(view @ up))
     if circle is None:
         axes = _turned(base, yaw)
         center, sides = _sides(ground, base, axes, view, border_m)
+    elif standing_out is None:
+        axes, center, sides = base, circle.center_m, np.full(2, 2 * radius_m)
     else:
-        axes, center = base, circle.center_m
-        sides = np.full(2, 2 * (circle.radius_m + border_m * abs(float(view @ up))))
+        axes = _turned(base, _yaw_of(standing_out))
+        center, sides = _sides_around(circle.center_m, radius_m, standing_out, base, axes, border_m)
+    is_round = circle is not None and standing_out is None
     one_face = circle is None and not overlooked and sides.min() < max(4 * noise_m, _FLAT_RATIO * sides.max())
     size = np.maximum([*sides, high - low], _MIN_SIDE_M)
     camera_from_object = rigid(axes, base[:, :2] @ center + up * (low + high) / 2)
     return BoxFit(
-        _longest_first(OrientedBox(camera_from_object, size, len(points), circle is None and not one_face)),
-        is_round=circle is not None,
+        _longest_first(OrientedBox(camera_from_object, size, len(points), not is_round and not one_face)),
+        is_round=is_round,
         upright=True,
         on_floor=floor_m is not None,
         far_side_seen=overlooked or circle is not None,
+        body_center_m=None if circle is None else base[:, :2] @ circle.center_m + up * (low + high) / 2,
+        body_radius_m=radius_m,
     )
 
 
@@ -101,11 +121,53 @@ def _turned(base: Array, yaw_rad: float) -> Array:
     return np.asarray(base @ np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]]))
 
 
-def _best_yaw(ground: Array, outline: Array, near_m: float) -> float:
-    """The closeness yaw, or the least-area one where the visible outline fits that better (seen from above)."""
-    candidates = [closeness_yaw(ground, near_m), least_area_yaw(outline)]
-    residuals = [rectangle_residual_m(outline, yaw) for yaw in candidates]
+def _best_yaw(ground: Array, whole: Array, facing: Array, near_m: float, *, overlooked: bool) -> float:
+    """The closeness yaw, or a least-area one where that fits better what is seen from above.
+
+    Where the whole outline is seen, the clearly smaller rectangle around it is the better one: closeness lays the sides
+    of what is no box, such as a banana, across it.
+    """
+    close = closeness_yaw(ground, near_m)
+    if overlooked and _area_m2(whole, least := least_area_yaw(whole)) < _CLEARLY_SMALLER * _area_m2(whole, close):
+        return least
+    candidates = [close, least_area_yaw(facing)]
+    residuals = [rectangle_residual_m(facing, yaw) for yaw in candidates]
     return candidates[0] if residuals[0] <= 2 * residuals[1] else candidates[1]
+
+
+def _area_m2(outline: Array, yaw_rad: float) -> float:
+    """Of the rectangle around (N, 2) points at a yaw."""
+    cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
+    return float(np.prod(np.ptp(outline @ np.array([[cos, -sin], [sin, cos]]), axis=0)))
+
+
+def _standing_out(ground: Array, circle: Circle, noise_m: float) -> Array | None:
+    """(N, 2) what stands out of a round body to one side or two, such as handle and spout, from its centre."""
+    offsets = ground - circle.center_m
+    distances = np.linalg.norm(offsets, axis=1)
+    beyond = distances > circle.radius_m + max(_OUT_M, _OUT_SHARE * circle.radius_m, 3 * noise_m)
+    if np.count_nonzero(beyond) < max(_OUT_POINTS, _OUT_LEAST * len(ground)):
+        return None
+    out = offsets[beyond]
+    doubled = np.exp(2j * np.arctan2(out[:, 1], out[:, 0]))
+    return out if abs(doubled.mean()) > _OUT_ONE_WAY else None
+
+
+def _yaw_of(standing_out: Array) -> float:
+    """The direction, modulo half a turn, of what stands out; what is farther out says more."""
+    angles = np.arctan2(standing_out[:, 1], standing_out[:, 0])
+    weights = np.linalg.norm(standing_out, axis=1)
+    return float(np.angle((weights * np.exp(2j * angles)).sum()) / 2)
+
+
+def _sides_around(
+    center: Array, radius_m: float, standing_out: Array, base: Array, axes: Array, border_m: float
+) -> tuple[Array, Array]:
+    """Middle, in the base's axes, and lengths of the two sides around a round body and what stands out of it."""
+    turn = base[:, :2].T @ axes[:, :2]
+    low, high = np.quantile(standing_out @ turn, [2 * _QUANTILE, 1 - 2 * _QUANTILE], axis=0)
+    low, high = np.minimum(low - border_m, -radius_m), np.maximum(high + border_m, radius_m)
+    return center + turn @ ((low + high) / 2), high - low
 
 
 def _round_footprint(
@@ -120,11 +182,24 @@ def _round_footprint(
     circles = [c for c in (of_whole, of_facing) if c is not None and _is_filled(c.radius_m, width, depth)]
     circle = min(circles, key=lambda c: c.residual_m, default=None)
     if circle is None or circle.residual_m > _ROUND_RATIO * rectangle_residual_m(facing, yaw):
-        return None
+        body = round_body(hull_corners(ground), ground, max(_NEAR_M, noise_m))
+        return body if body is not None and _is_body(body, ground, down) else None
     # Seen from above, a round thing has a far rim or a top in its middle; the hollow of a banana has neither.
     central = np.linalg.norm(ground - circle.center_m, axis=1) < circle.radius_m / 2
     seen_whole = of_whole is not None or down < _OVERLOOK_SINE or central.mean() > _ROUND_MIDDLE
     return circle if seen_whole else None
+
+
+def _is_body(circle: Circle, ground: Array, down: float) -> bool:
+    """A circle that is seen all around, or whose near side is seen and, from above, its middle: no banana's hollow."""
+    offsets = ground - circle.center_m
+    distances = np.linalg.norm(offsets, axis=1) / circle.radius_m
+    rim = offsets[np.abs(distances - 1) < _RIM_SHARE]
+    sectors = np.bincount((np.arctan2(rim[:, 1], rim[:, 0]) / np.deg2rad(20.0) % 18).astype(int) % 18, minlength=18)
+    if (sectors > 0).mean() > _ALL_AROUND:
+        return True
+    near_side = np.median(ground[:, 1]) < circle.center_m[1]  # y runs away from the camera
+    return bool(near_side and (down < _OVERLOOK_SINE or (distances < 0.5).mean() > _ROUND_MIDDLE))
 
 
 def _is_filled(radius_m: float, width_m: float, depth_m: float) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from referent.config import GeometryConfig
 from referent.geometry.box import BoxFit
 from referent.geometry.noise import depth_sigma_m, independent_samples
-from referent.types import Array
+from referent.types import Array, OrientedBox
 
 UNKNOWN_ANGLE_RAD = np.pi / np.sqrt(3)  # a uniform angle: the yaw of a bottle
 _REFERENCE_M = 0.5  # the floors hold at this distance and grow with it
@@ -24,15 +24,46 @@ def pose_covariance(fit: BoxFit, fx: float, config: GeometryConfig, *, gravity_k
     """
     box = fit.box
     axes, center = box.camera_from_object[:3, :3], box.camera_from_object[:3, 3]
-    distance_m = float(np.linalg.norm(center))
     position = (axes * _along_sides_m(fit, fx, config) ** 2) @ axes.T
     position += _of_missing(fit, missing_m)
-    position += np.eye(3) * (config.floor_position_m * distance_m / _REFERENCE_M) ** 2 + np.eye(3) * 1e-8
     rotation = (axes * _about_sides_rad(fit, fx, config, gravity_known=gravity_known) ** 2) @ axes.T
-    rotation += np.eye(3) * np.deg2rad(config.floor_rotation_deg) ** 2 + np.eye(3) * 1e-6
     covariance = np.zeros((6, 6))
     covariance[:3, :3], covariance[3:, 3:] = position, rotation
-    return (covariance + covariance.T) / 2
+    return _floored(covariance, float(np.linalg.norm(center)), config)
+
+
+def fused_covariance(
+    box: OrientedBox,
+    motion: Array,
+    center_sigma_m: Array,
+    config: GeometryConfig,
+    *,
+    upright: bool,
+    gravity_known: bool,
+) -> Array:
+    """(6, 6) of a box learned over many frames, in ROS order about the camera's fixed axes at the box centre.
+
+    `motion` (6, 6) is how sure the object's pose is against those frames, `center_sigma_m` (3,) how sure the box's
+    middle is along its own axes.
+    """
+    axes, center = box.camera_from_object[:3, :3], box.camera_from_object[:3, 3]
+    covariance = motion.copy()
+    covariance[:3, :3] += (axes * center_sigma_m**2) @ axes.T
+    about_rad = np.full(3, UNKNOWN_ANGLE_RAD)
+    if upright:
+        about_rad[:2] = _TILT_UP_RAD if gravity_known else _TILT_PLANE_RAD
+        about_rad[2] = _YAW_RAD if box.orientation_known else UNKNOWN_ANGLE_RAD
+    covariance[3:, 3:] += (axes * about_rad**2) @ axes.T
+    return _floored(covariance, float(np.linalg.norm(center)), config)
+
+
+def _floored(covariance: Array, distance_m: float, config: GeometryConfig) -> Array:
+    """With what no number of points takes away: errors of registration, calibration and sensor."""
+    floors = np.zeros(6)
+    floors[:3] = (config.floor_position_m * distance_m / _REFERENCE_M) ** 2 + 1e-8
+    floors[3:] = np.deg2rad(config.floor_rotation_deg) ** 2 + 1e-6
+    floored = covariance + np.diag(floors)
+    return np.asarray((floored + floored.T) / 2)
 
 
 def _of_missing(fit: BoxFit, missing_m: Array) -> Array:

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from referent.config import GeometryConfig
 from referent.geometry.box import BoxFit, principal_box, upright_box
 from referent.geometry.camera import points_at
 from referent.geometry.covariance import pose_covariance
+from referent.geometry.faces import faces_of
 from referent.geometry.missing import missing_m
 from referent.geometry.noise import depth_sigma_m
 from referent.geometry.plane import Plane, heights_m, ring_pixels, support_plane
 from referent.geometry.points import Patch, object_mask, one_object, patch_around, pixels_of, thinned
 from referent.geometry.symmetry import continue_axes
-from referent.types import Array, ObjectCloud, ObjectPose, OrientedBox, RgbdFrame
+from referent.types import Array, ObjectCloud, ObjectPose, OrientedBox, PoseQuality, RgbdFrame
 
 _LEVEL_COS = np.cos(np.deg2rad(10.0))  # a support this level is taken as exactly level: gravity is the better normal
 _THIN_SHARE = 0.3  # if cutting the plane leaves less, the object is as thin as the cut and keeps its points
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What one frame alone shows of an object, in the camera's optical frame."""
+
+    points_m: Array  # (N, 3) float32, cleaned
+    rgb: Array  # (N, 3) uint8
+    fit: BoxFit
+    up: Array | None  # (3,) the box's z: gravity or the normal of its support; None when neither is known
+    floor_m: float | None  # height along `up`, from the camera, of its support
+    missing_m: Array  # (2, 2) how much longer it may be: left and right, above and below
+    noise_m: float  # of the depth at its distance
+    border_m: float  # what cleaning took off its silhouette
 
 
 def estimate_pose(
@@ -31,6 +48,38 @@ def estimate_pose(
 
     `up_in_camera` (3,) is the direction against gravity when known. `previous` is the object's last box: of the box's
     equal descriptions the one that continues it is returned. ValueError for a mask or direction of the wrong shape.
+    """
+    seen = look(frame, mask, config, up_in_camera=up_in_camera)
+    if seen is None:
+        return None
+    covariance = look_covariance(seen, frame.intrinsics.fx, config, gravity_known=up_in_camera is not None)
+    fit = seen.fit
+    box = fit.box if previous is None else continue_axes(fit.box, previous, is_round=fit.is_round)
+    axes = box.camera_from_object[:3, :3]
+    faces = faces_of(
+        seen.points_m,
+        fit,
+        axes,
+        floor_m=seen.floor_m if fit.upright else None,
+        missing_m=seen.missing_m,
+        noise_m=seen.noise_m,
+        border_m=seen.border_m,
+    )
+    quality = PoseQuality("box", unobserved=faces.unobserved, measured_stamp_ns=frame.stamp_ns)
+    return ObjectPose(box, covariance, ObjectCloud(seen.points_m, seen.rgb), quality)
+
+
+def look_covariance(seen: Look, fx: float, config: GeometryConfig, *, gravity_known: bool) -> Array:
+    """(6, 6) how sure the box of one frame is."""
+    return pose_covariance(
+        seen.fit, fx, config, gravity_known=gravity_known, missing_m=np.minimum(seen.missing_m.sum(axis=1), 10.0)
+    )
+
+
+def look(frame: RgbdFrame, mask: Array, config: GeometryConfig, *, up_in_camera: Array | None = None) -> Look | None:
+    """What `frame` shows of what `mask` (H, W) bool covers; None without enough depth on it.
+
+    ValueError for a mask or direction of the wrong shape.
     """
     _check_inputs(frame, mask, up_in_camera)
     if frame.depth_m is None:
@@ -52,12 +101,18 @@ def estimate_pose(
         rows, columns = pixels_of(patch, kept)
         points = points_at(frame.depth_m, rows, columns, camera)
     few = thinned(np.arange(len(points)), config.max_points)
-    fit = _box(points[few], plane, config, camera.fx, up)
+    points = points[few]
+    noise_m = _noise_m(points, camera.fx, config)
+    border_m = (max(config.erode_px, 1) + 0.5) * float(np.median(points[:, 2])) / camera.fx
+    axis = _up_axis(plane, up)
+    floor_m = None if plane is None or axis is None else _floor_m(points, plane, axis)
+    if axis is None:
+        fit = principal_box(points, noise_m=noise_m, border_m=border_m)
+    else:
+        fit = upright_box(points, axis, floor_m=floor_m, noise_m=noise_m, border_m=border_m)
     lacking_m = missing_m(patch, kept, camera, config, plane)
-    covariance = pose_covariance(fit, camera.fx, config, gravity_known=up is not None, missing_m=lacking_m)
-    box = fit.box if previous is None else continue_axes(fit.box, previous, is_round=fit.is_round)
-    cloud = ObjectCloud(points[few], frame.rgb[rows[few], columns[few]])
-    return ObjectPose(box, covariance, cloud)
+    colors = frame.rgb[rows[few], columns[few]]
+    return Look(points, colors, fit, axis, floor_m, lacking_m, noise_m, border_m)
 
 
 def _check_inputs(frame: RgbdFrame, mask: Array, up_in_camera: Array | None) -> None:
@@ -88,17 +143,6 @@ def _above(points: Array, plane: Plane, config: GeometryConfig, noise_m: float) 
     if np.count_nonzero(above) < max(config.min_points, _THIN_SHARE * len(points)):
         return np.ones(len(points), bool)
     return above
-
-
-def _box(points: Array, plane: Plane | None, config: GeometryConfig, fx: float, up: Array | None) -> BoxFit:
-    """The upright box where up or a support is known, else the principal one."""
-    noise_m = _noise_m(points, fx, config)
-    border_m = (max(config.erode_px, 1) + 0.5) * float(np.median(points[:, 2])) / fx
-    axis = _up_axis(plane, up)
-    if axis is None:
-        return principal_box(points, noise_m=noise_m, border_m=border_m)
-    floor_m = None if plane is None else _floor_m(points, plane, axis)
-    return upright_box(points, axis, floor_m=floor_m, noise_m=noise_m, border_m=border_m)
 
 
 def _up_axis(plane: Plane | None, up: Array | None) -> Array | None:

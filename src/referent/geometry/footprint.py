@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import cv2
 import numpy as np
@@ -15,6 +16,11 @@ _FINE = np.deg2rad(np.arange(-3.0, 3.01, 0.5))
 _YAW_POINTS = 300
 _OUTLINE_POINTS = 48
 _HULL_POINTS = 4000
+_TRIPLES = 200
+_SECTORS = 36  # of ten degrees each
+_ROUND_SHARE = 0.04  # of its radius: how far the hull of something round may be from its circle
+_BODY_ARC = 0.28  # of all directions in which the hull must follow the circle: 100 degrees
+_STANDS_OUT_AT_MOST = 0.4  # of the points may be handles and spouts
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +130,65 @@ def _arc_rad(offsets: Array) -> float:
     angles = np.sort(np.arctan2(offsets[:, 1], offsets[:, 0]))
     gaps = np.diff(angles, append=angles[0] + 2 * np.pi)
     return float(2 * np.pi - gaps.max())
+
+
+def round_body(hull_m: Array, points_m: Array, tolerance_m: float) -> Circle | None:
+    """The circle that most of a footprint's hull follows, whatever else stands out of it; None when none does.
+
+    `hull_m` (N, 2) are the hull's corners, `points_m` (M, 2) all points. The circles through three corners are tried;
+    the best has corners near it on the widest arc. A rectangle's hull has corners in few directions only, whatever
+    circle is laid through them.
+    """
+    if len(hull_m) < 6:
+        return None
+    picks = _triples(len(hull_m))
+    centers, radii = _through(hull_m[picks[:, 0]], hull_m[picks[:, 1]], hull_m[picks[:, 2]])
+    extent_m = float(np.ptp(hull_m, axis=0).max())
+    possible = np.isfinite(radii) & (radii < extent_m) & (radii > extent_m / 8)
+    if not possible.any():
+        return None
+    centers, radii = centers[possible], radii[possible]
+    offsets = hull_m[None] - centers[:, None]
+    distances = np.linalg.norm(offsets, axis=2)
+    allowed = np.maximum(tolerance_m, _ROUND_SHARE * radii)[:, None]
+    near = np.abs(distances - radii[:, None]) < allowed
+    sectors = ((np.arctan2(offsets[..., 1], offsets[..., 0]) / (2 * np.pi) % 1.0) * _SECTORS).astype(int) % _SECTORS
+    covered = np.zeros((len(centers), _SECTORS), bool)
+    rows = np.broadcast_to(np.arange(len(centers))[:, None], near.shape)
+    covered[rows[near], sectors[near]] = True
+    best = int(np.argmax(covered.sum(axis=1) - 1e-3 * radii / extent_m))
+    if covered[best].mean() < _BODY_ARC:
+        return None
+    circle = fit_circle(hull_m[near[best]])
+    if circle is None or abs(circle.radius_m - radii[best]) > 0.3 * radii[best]:
+        return None
+    outside = np.linalg.norm(points_m - circle.center_m, axis=1) > circle.radius_m + allowed[best]
+    return circle if outside.mean() < _STANDS_OUT_AT_MOST else None
+
+
+def _triples(count: int) -> Array:
+    """(T, 3) different indices below `count`: all of them when they are few, else the same random ones every time."""
+    if count <= 12:
+        return np.array(list(combinations(range(count), 3)))
+    picks = np.random.default_rng(0).integers(0, count, (_TRIPLES, 3))
+    different = (picks[:, 0] != picks[:, 1]) & (picks[:, 1] != picks[:, 2]) & (picks[:, 0] != picks[:, 2])
+    return np.asarray(picks[different])
+
+
+def _through(a: Array, b: Array, c: Array) -> tuple[Array, Array]:
+    """Centers (T, 2) and radii (T,) of circles through three points each; not finite for points on a line."""
+    ab, ac = b - a, c - a
+    twice = 2 * (ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        b2, c2 = (ab**2).sum(axis=1), (ac**2).sum(axis=1)
+        middle = np.stack([ac[:, 1] * b2 - ab[:, 1] * c2, ab[:, 0] * c2 - ac[:, 0] * b2], axis=1) / twice[:, None]
+    return a + middle, np.linalg.norm(middle, axis=1)
+
+
+def hull_corners(points_m: Array) -> Array:
+    """(N, 2) the corners of the convex hull."""
+    sample = points_m[thinned(np.arange(len(points_m)), _HULL_POINTS)].astype(np.float32)
+    return np.asarray(cv2.convexHull(sample)[:, 0].astype(np.float64))
 
 
 def rectangle_residual_m(outline_m: Array, yaw_rad: float) -> float:

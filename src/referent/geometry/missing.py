@@ -17,21 +17,22 @@ _CLEANED_PX = 3.0  # what cleaning takes off both ends of a whole object togethe
 
 
 def missing_m(patch: Patch, kept: Array, camera: Intrinsics, config: GeometryConfig, plane: Plane | None) -> Array:
-    """(2,) metres by which the object may be longer along the picture's x and y than `kept` (h, w) shows.
+    """(2, 2) metres by which the object may go on beyond `kept` (h, w): left and right, then above and below.
 
     Where something nearer, or the picture's border, stands along the whole border of the mask, the object may be as
     long again as it is seen; besides, pieces of the mask that were dropped may be its own.
     """
     z_m = float(np.median(patch.depth_m[kept]))
     step_m = max(config.edge_fraction * z_m, 6 * float(depth_sigma_m(z_m, camera.fx, config)))
-    lengths_px = []
-    for axis, (before, after) in enumerate((((0, -1), (0, 1)), ((-1, 0), (1, 0)))):
+    lengths_px = np.zeros((2, 2))
+    for axis, ways in enumerate((((0, -1), (0, 1)), ((-1, 0), (1, 0)))):
         seen = np.flatnonzero(kept.any(axis=axis))
         masked = np.flatnonzero(patch.mask.any(axis=axis))
-        seen_px, masked_px = np.ptp(seen) + 1, np.ptp(masked) + 1
-        hidden = sum(_hidden_share(patch, way, camera, plane, step_m) for way in (before, after))
-        lengths_px.append(max(0.0, masked_px - seen_px - _CLEANED_PX) + min(1.0, hidden) * seen_px)
-    return np.array(lengths_px) * z_m / camera.fx
+        dropped_px = np.array([seen[0] - masked[0], masked[-1] - seen[-1]]) - _CLEANED_PX / 2
+        hidden = np.array([_hidden_share(patch, way, camera, plane, step_m) for way in ways])
+        hidden /= max(1.0, hidden.sum())
+        lengths_px[axis] = np.maximum(0.0, dropped_px) + hidden * (np.ptp(seen) + 1)
+    return lengths_px * z_m / camera.fx
 
 
 def _hidden_share(patch: Patch, way: tuple[int, int], camera: Intrinsics, plane: Plane | None, step_m: float) -> float:

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy.spatial import cKDTree
 
-from referent.geometry.poses import rigid, skew
+from referent.geometry.poses import rigid, skew, transform_points
 from referent.types import Array
 
 _DAMPING = np.array([1e-4, 1e-4, 1e-4, 1e-6, 1e-6, 1e-6])  # per point: what nothing holds stays where it was
@@ -49,7 +49,7 @@ def register(
     `gate_m` do not count. Directions that the surface does not hold, such as the yaw of a bottle, stay as at the start.
     """
     points = np.asarray(points_m, np.float64)
-    center = transform_about(start, points).mean(axis=0)
+    center = transform_points(start, points).mean(axis=0)
     pose = start.copy()
     for step in range(steps):
         # Begin with a wide kernel: a start some millimetres off must not lose its pairs.
@@ -68,11 +68,6 @@ def register(
     residual_m = float(np.sqrt((weights * distances**2).sum() / total)) if total > 0 else float("inf")
     information = (jacobian * weights[:, None]).T @ jacobian
     return Registration(pose, information, residual_m, float(near.mean()), center)
-
-
-def transform_about(target_from_points: Array, points: Array) -> Array:
-    """(N, 3) points in the target's frame."""
-    return np.asarray(points @ target_from_points[:3, :3].T + target_from_points[:3, 3])
 
 
 def rotation_of(vector: Array) -> Array:
@@ -103,7 +98,7 @@ def _pairs(
     points: Array, target: Target, pose: Array, center: Array, kernel_m: float, gate_m: float
 ) -> tuple[Array, Array, Array, Array]:
     """Jacobian (N, 6), point-to-plane distances (N,), weights (N,) and which points have a partner (N,) bool."""
-    placed = transform_about(pose, points)
+    placed = transform_points(pose, points)
     gaps, partner = target.tree.query(placed, distance_upper_bound=gate_m)
     near = np.isfinite(gaps)
     partner = np.where(near, partner, 0)

@@ -56,11 +56,19 @@ def _axis_agreement(axis: Array, descriptions: Array, before: Array) -> Array:
 def _carried(before: Array, axis: Array, description: Array) -> Array:
     """`before` turned by the smallest rotation that brings its round axis onto `axis`."""
     old_axis = before @ description.T[:, 2]
-    return smallest_rotation(old_axis, axis) @ before
+    return proper(smallest_rotation(old_axis, axis) @ before)
+
+
+def proper(rotation: Array) -> Array:
+    """(3, 3) the rotation nearest to one that has gathered rounding errors."""
+    left, _, right = np.linalg.svd(rotation)
+    return np.asarray(left @ right)
 
 
 def smallest_rotation(old: Array, new: Array) -> Array:
-    """(3, 3) rotation of least angle that maps unit vector `old` to `new`."""
+    """(3, 3) rotation of least angle that maps the direction `old` to `new`."""
+    # To the last bit unit: applied to its own result again and again, a length off by little grows beyond bounds.
+    old, new = old / np.linalg.norm(old), new / np.linalg.norm(new)
     cosine = float(old @ new)
     if cosine < -1 + 1e-9:  # half a turn about any level axis
         level = np.cross(old, np.eye(3)[int(np.argmin(np.abs(old)))])

@@ -1,10 +1,37 @@
-"""One object's pose over time: the box of each frame, continued from the one before."""
+"""One object's pose over time: every frame laid on earlier ones, its box learned, its motion filtered."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
+import numpy as np
+
 from referent.config import GeometryConfig
-from referent.geometry.estimate import estimate_pose
-from referent.types import Array, ObjectPose, OrientedBox, RgbdFrame
+from referent.geometry.covariance import fused_covariance
+from referent.geometry.estimate import Look, look, look_covariance
+from referent.geometry.keyframes import Keyframes
+from referent.geometry.motion import GATE, Motion
+from referent.geometry.noise import independent_samples
+from referent.geometry.poses import rigid, rigid_inverse, skew
+from referent.geometry.registration import Registration, rotation_of, rotation_vector
+from referent.geometry.shape import Shape
+from referent.geometry.symmetry import continue_axes, smallest_rotation
+from referent.types import Array, ObjectCloud, ObjectPose, OrientedBox, PoseQuality, RgbdFrame
+
+_GOOD_OVERLAP = 0.5  # of a frame's points must lie on the known surface
+_SURE_OVERLAP = 0.8  # no other start is tried
+_REJECTS = 5  # frames in a row that fit nowhere: the object is learned anew
+_LAID_SIGMA = np.array([0.001] * 3 + [0.005] * 3)  # m and rad: what a registration is off by at least
+_STANDING_COS = np.cos(np.deg2rad(10.0))  # what leans less and stands is upright
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """One frame's pose of the object and (6, 6) information about it, about the camera's axes at its origin."""
+
+    camera_from_object: Array
+    information: Array
+    registration: Registration
 
 
 class PoseTrack:
@@ -12,7 +39,8 @@ class PoseTrack:
 
     def __init__(self, config: GeometryConfig) -> None:
         self._config = config
-        self._box: OrientedBox | None = None
+        self._life: _Life | None = None
+        self._last_box: OrientedBox | None = None
 
     def step(
         self,
@@ -27,7 +55,184 @@ class PoseTrack:
         `up_in_camera` (3,) is the direction against gravity, `fixed_from_camera` (4, 4) where the camera is in a frame
         that does not move, both when known. ValueError for a mask or direction of the wrong shape.
         """
-        pose = estimate_pose(frame, mask, self._config, up_in_camera=up_in_camera, previous=self._box)
-        if pose is not None:
-            self._box = pose.box
+        seen = look(frame, mask, self._config, up_in_camera=up_in_camera)
+        if seen is None:
+            return None
+        view = _View(frame, seen, fixed_from_camera, up_in_camera is not None)
+        if self._life is not None and not self._life.follow(view, self._config):
+            self._life = None
+        if self._life is None:
+            self._life = _Life(_continued(view, self._last_box))
+        pose = self._life.pose(view, self._config)
+        self._last_box = pose.box
         return pose
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """One frame's look at the object and where the camera was."""
+
+    frame: RgbdFrame
+    seen: Look
+    fixed_from_camera: Array | None
+    gravity_known: bool
+
+    @property
+    def fixed(self) -> Array:
+        """(4, 4) the camera in the frame the motion is filtered in: its own where no other is known."""
+        return np.eye(4) if self.fixed_from_camera is None else self.fixed_from_camera
+
+
+def _continued(view: _View, last: OrientedBox | None) -> _View:
+    """The view with its box described by the axes that continue those of an earlier life."""
+    if last is None:
+        return view
+    fit = view.seen.fit
+    box = continue_axes(fit.box, last, is_round=fit.is_round)
+    return replace(view, seen=replace(view.seen, fit=replace(fit, box=box)))
+
+
+class _Life:
+    """An object from the frame it was learned at until it fits no more."""
+
+    def __init__(self, view: _View) -> None:
+        seen = view.seen
+        camera_from_object = seen.fit.box.camera_from_object
+        self._born_ns = self._measured_ns = view.frame.stamp_ns
+        self._keyframes = Keyframes(seen, camera_from_object)
+        self._shape = Shape(seen)
+        moving = view.fixed_from_camera is None  # what rests moves too, seen from a camera that moves
+        self._motion = Motion(view.fixed @ camera_from_object, np.diag(_LAID_SIGMA**2), self._born_ns, moving=moving)
+        self._fixed_known = view.fixed_from_camera is not None
+        self._source = "box"
+        self._residual_m: float | None = None
+        self._rejects = 0
+
+    def follow(self, view: _View, config: GeometryConfig) -> bool:
+        """Take in one frame; False when the object has to be learned anew."""
+        if self._fixed_known != (view.fixed_from_camera is not None):
+            return False
+        self._motion.predict(view.frame.stamp_ns)
+        predicted = rigid_inverse(view.fixed) @ self._motion.pose
+        measured = self._laid(view, predicted, config)
+        self._source = "predicted"
+        if measured is None or not self._accept(view, measured):
+            self._rejects += 1
+            return self._rejects < _REJECTS
+        self._rejects = 0
+        self._source, self._measured_ns = "registered", view.frame.stamp_ns
+        self._residual_m = measured.registration.residual_m
+        now = rigid_inverse(view.fixed) @ self._motion.pose
+        self._shape.learn(view.seen, now)
+        if self._keyframes.wants(now, measured.registration.overlap):
+            self._keyframes.add(view.seen, now)
+        return True
+
+    def pose(self, view: _View, config: GeometryConfig) -> ObjectPose:
+        """What is published for this frame."""
+        now = rigid_inverse(view.fixed) @ self._motion.pose
+        seen = view.seen
+        box = self._shape.box(now, len(seen.points_m))
+        if view.gravity_known and seen.floor_m is not None:
+            box = _stood_up(box, seen.up)
+        turn = np.kron(np.eye(2), view.fixed[:3, :3].T)
+        covariance = fused_covariance(
+            box,
+            turn @ self._motion.covariance @ turn.T,
+            self._shape.faces.center_sigma_m,
+            config,
+            upright=seen.fit.upright,
+            gravity_known=view.gravity_known,
+        )
+        motion = "moving" if self._motion.moving else "static"
+        quality = PoseQuality(
+            self._source,
+            motion=motion if self._fixed_known or motion == "static" else "unknown",
+            residual_m=self._residual_m,
+            unobserved=self._shape.faces.unobserved,
+            born_stamp_ns=self._born_ns,
+            measured_stamp_ns=self._measured_ns,
+        )
+        return ObjectPose(box, covariance, ObjectCloud(seen.points_m, seen.rgb), quality)
+
+    def _laid(self, view: _View, predicted: Array, config: GeometryConfig) -> _Measured | None:
+        """This frame laid on the known surface, from where it should be or from where its box is; None: on neither."""
+        best = self._keyframes.lay(view.seen, predicted)
+        if best.overlap < _SURE_OVERLAP:
+            other = self._keyframes.lay(view.seen, self._at_fresh_box(view, predicted))
+            best = max(best, other, key=lambda laid: laid.overlap)
+        if best.overlap < _GOOD_OVERLAP:
+            return None
+        pose = rigid_inverse(best.target_from_points)
+        return self._with_box(_Measured(pose, _information(best, pose, view), best), view, config)
+
+    def _with_box(self, laid: _Measured, view: _View, config: GeometryConfig) -> _Measured:
+        """The registration and this frame's box together: a flat face slides along itself, its borders do not.
+
+        Where both contradict each other the box is the one that is wrong: it may be hidden in part.
+        """
+        seen, fit = view.seen, view.seen.fit
+        learned = self._shape.box(laid.camera_from_object, fit.box.point_count).camera_from_object
+        fresh = continue_axes(fit.box, self._shape.box(laid.camera_from_object, 0)).camera_from_object
+        covariance = look_covariance(seen, view.frame.intrinsics.fx, config, gravity_known=view.gravity_known)
+        information = np.zeros((6, 6))
+        information[:3, :3] = np.linalg.inv(covariance[:3, :3])
+        apart = np.concatenate([fresh[:3, 3] - learned[:3, 3], np.zeros(3)])
+        if fit.box.orientation_known and self._shape.orientation_known:
+            information[3:, 3:] = np.linalg.inv(covariance[3:, 3:])
+            apart[3:] = rotation_vector(fresh[:3, :3] @ learned[:3, :3].T)
+        both = laid.information + information
+        contradiction = apart @ information @ np.linalg.solve(both, laid.information @ apart)
+        if contradiction > GATE:
+            return laid
+        shift = np.linalg.solve(both, information @ apart)
+        old = laid.camera_from_object
+        pose = rigid(rotation_of(shift[3:]) @ old[:3, :3], old[:3, 3] + shift[:3])
+        return _Measured(pose, both, laid.registration)
+
+    def _at_fresh_box(self, view: _View, predicted: Array) -> Array:
+        """The predicted pose moved to where this frame's own box is."""
+        expected = self._shape.box(predicted, 0).camera_from_object[:3, 3]
+        shift = view.seen.fit.box.camera_from_object[:3, 3] - expected
+        return rigid(predicted[:3, :3], predicted[:3, 3] + shift)
+
+    def _accept(self, view: _View, measured: _Measured) -> bool:
+        """Give a measurement to the filter, unless it cannot be."""
+        turn = np.kron(np.eye(2), view.fixed[:3, :3])
+        information = turn @ measured.information @ turn.T
+        pose = view.fixed @ measured.camera_from_object
+        if self._motion.surprise(pose, information) > GATE:
+            if not self._motion.moving:
+                self._motion.set_off()
+            if self._motion.surprise(pose, information) > GATE:
+                return False
+        self._motion.correct(pose, information)
+        return True
+
+
+def _information(laid: Registration, pose: Array, view: _View) -> Array:
+    """(6, 6) information of a registration about the camera's axes at the object's origin.
+
+    Neighbouring pixels err together: the points count as the few independent ones they are worth.
+    """
+    seen = view.seen
+    z_m = float(np.median(seen.points_m[:, 2]))
+    used = min(len(seen.points_m), 500)
+    worth = independent_samples(len(seen.points_m), z_m, view.frame.intrinsics.fx) / used
+    sigma_m = max(seen.noise_m, laid.residual_m)
+    at_origin = np.eye(6)  # from a rotation about the origin to one about the points' middle
+    at_origin[:3, 3:] = -skew(laid.rotation_center_m)
+    information = at_origin.T @ laid.information @ at_origin * (min(1.0, worth) / sigma_m**2)
+    loosest = np.diag([1.0] * 3 + [1e-2] * 3)
+    covariance = np.linalg.inv(information + loosest) + np.diag(_LAID_SIGMA**2)
+    turn = np.kron(np.eye(2), pose[:3, :3])
+    return np.asarray(turn @ np.linalg.inv(covariance) @ turn.T)
+
+
+def _stood_up(box: OrientedBox, up: Array | None) -> OrientedBox:
+    """The box with its third axis exactly upwards, if it nearly is."""
+    z = box.camera_from_object[:3, 2]
+    if up is None or z @ up < _STANDING_COS:
+        return box
+    axes = smallest_rotation(z, up) @ box.camera_from_object[:3, :3]
+    return replace(box, camera_from_object=rigid(axes, box.camera_from_object[:3, 3]))

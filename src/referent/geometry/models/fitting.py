@@ -4,30 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from referent.config import GeometryConfig
-from referent.geometry.models.many import lay_many
 from referent.geometry.models.model import ObjectModel
 from referent.geometry.models.refining import Laid, lay
-from referent.geometry.models.render import View, render_score, seen_points
-from referent.geometry.models.surface import Surface, normals_of
-from referent.geometry.models.turns import about, angle_between, spread_rotations, turn_vector
+from referent.geometry.models.render import View, render_score, seen_points, view_around
+from referent.geometry.models.searching import all_around, spread
+from referent.geometry.models.turns import about, angle_between, turn_vector
 from referent.geometry.models.unsure import fit_covariance, is_orientation_known, with_rival
 from referent.geometry.noise import depth_sigma_m
-from referent.geometry.points import thinned
-from referent.geometry.poses import rigid, rigid_inverse
-from referent.geometry.symmetry import smallest_rotation
+from referent.geometry.poses import rigid
 from referent.types import Array, Intrinsics, OrientedBox
 
-_GLANCE = 400  # points laid from every start
 _POINTS = 700  # points laid exactly
-_COARSE = 1000  # model points in the first render score
 _FINALISTS = 6
-_AGREE_SHARE = 0.02  # of the diameter: depths this close agree, or 3 sigma of noise,
-_AGREE_AT_1_M = 0.007  # or what depth cameras are off by at 1 m
-_BORDER_PX = 3
 _LEAST_SCORE = 0.3
 _RIVAL_SCORE = 0.04  # a different pose that scores this close is as likely
 _RIVAL_RAD = np.deg2rad(20.0)
@@ -62,19 +53,7 @@ def find_model(
     if len(points_m) < config.min_points:
         return None
     view = _view(model, points_m, depth_m, mask, intrinsics, config)
-    few = _spread(points_m, _GLANCE, model.spacing_m)
-    normals = _towards_camera(few, normals_of(_spread(points_m, 4 * _GLANCE, model.spacing_m / 2), few))
-    starts = _starts(model, few, up_in_camera)
-    ends = lay_many(
-        few,
-        normals,
-        starts,
-        Surface(model.points_m, model.normals, model.is_sheet),
-        model.nearest,
-        diameter_m=model.diameter_m,
-    )
-    poses = [rigid_inverse(end) for end in ends]
-    scores = [_glance(model, pose, few, view) for pose in poses]
+    poses, scores = all_around(model, points_m, view, up_in_camera)
     return _best(model, _finalists(model, poses, scores), points_m, view, config)
 
 
@@ -92,7 +71,7 @@ def refine_model(
     if len(points_m) < config.min_points:
         return None
     view = _view(model, points_m, depth_m, mask, intrinsics, config)
-    return _refined(model, start, _spread(points_m, _POINTS, model.spacing_m), len(points_m), view, config, wide=False)
+    return _refined(model, start, spread(points_m, _POINTS, model.spacing_m), len(points_m), view, config, wide=False)
 
 
 def nearest_equivalent(fit: ModelFit, previous: Array, model: ObjectModel) -> ModelFit:
@@ -127,58 +106,10 @@ def _view(
 ) -> View:
     z_m = float(np.median(points_m[:, 2]))
     noise_m = float(depth_sigma_m(z_m, intrinsics.fx, config))
-    around = cv2.dilate(mask.astype(np.uint8), np.ones((2 * _BORDER_PX + 1,) * 2, np.uint8)).astype(bool)
-    tolerance_m = max(_AGREE_SHARE * model.diameter_m, _AGREE_AT_1_M * z_m, 3 * noise_m)
-    return View(depth_m, mask, around, intrinsics, tolerance_m)
+    return view_around(depth_m, mask, intrinsics, z_m=z_m, noise_m=noise_m, diameter_m=model.diameter_m)
 
 
-def _spread(points_m: Array, count: int, cell_m: float) -> Array:
-    """About `count` of the points at most, one per cubic cell: slanted faces have as much say as level ones."""
-    points = points_m[thinned(np.arange(len(points_m)), 8 * count)]
-    cell = np.floor((points - points.min(axis=0)) / cell_m).astype(np.int64)
-    x, y, _ = cell.max(axis=0) + 1
-    _, first = np.unique(cell[:, 0] + x * (cell[:, 1] + y * cell[:, 2]), return_index=True)
-    return points[thinned(np.sort(first) if len(first) >= 30 else np.arange(len(points)), count)]
-
-
-def _towards_camera(points_m: Array, normals: Array) -> Array:
-    away = np.einsum("ni,ni->n", normals, points_m) > 0
-    return np.where(away[:, None], -normals, normals)
-
-
-def _starts(model: ObjectModel, points_m: Array, up_in_camera: Array | None) -> Array:
-    """(K, 4, 4) model_from_camera of all starts: every way to be turned, its near side laid on the points' middle."""
-    middle = points_m.mean(axis=0).astype(np.float64)
-    turns = list(spread_rotations())
-    if up_in_camera is not None:
-        turns += _standing(np.asarray(up_in_camera, np.float64))
-    rotations = np.stack(turns)
-    towards_camera = rotations @ (-middle / np.linalg.norm(middle))
-    facing = np.maximum(0, towards_camera @ model.normals[:_GLANCE].T.astype(np.float64))
-    facing += 1e-6
-    near_side = facing @ model.points_m[:_GLANCE] / facing.sum(axis=1, keepdims=True)
-    starts = np.tile(np.eye(4), (len(turns), 1, 1))
-    starts[:, :3, :3], starts[:, :3, 3] = rotations, near_side - rotations @ middle
-    return starts
-
-
-def _standing(up_in_camera: Array) -> list[Array]:
-    """(3, 3) model_from_camera with one of the model's axes upright: things stand on a side more often than not."""
-    up = up_in_camera / np.linalg.norm(up_in_camera)
-    axes = [*np.eye(3), *-np.eye(3)]
-    return [about(axis, yaw) @ smallest_rotation(up, axis) for axis in axes for yaw in np.arange(12) * np.pi / 6]
-
-
-def _glance(model: ObjectModel, pose: Array, points_m: Array, view: View) -> float:
-    """The render score at few points, times the share of the measured points that the model explains."""
-    seen = seen_points(model, pose, view.intrinsics, count=_COARSE)
-    in_model = (points_m - pose[:3, 3]) @ pose[:3, :3]
-    apart_m = np.linalg.norm(in_model - model.points_m[model.nearest.at(in_model)], axis=1)
-    explained = float(np.mean(apart_m <= view.tolerance_m + model.spacing_m))
-    return max(0.0, render_score(seen, view)) * explained
-
-
-def _finalists(model: ObjectModel, poses: list[Array], scores: list[float]) -> list[Array]:
+def _finalists(model: ObjectModel, poses: Array, scores: Array) -> list[Array]:
     """The best few poses that are not the same, by the model's symmetries too."""
     kept: list[Array] = []
     for i in np.argsort(scores, kind="stable")[::-1]:
@@ -202,7 +133,7 @@ def _best(
     model: ObjectModel, finalists: list[Array], points_m: Array, view: View, config: GeometryConfig
 ) -> ModelFit | None:
     """The finalist that fits best once laid exactly; unsure of its orientation when a different one fits as well."""
-    few = _spread(points_m, _POINTS, model.spacing_m)
+    few = spread(points_m, _POINTS, model.spacing_m)
     fits = [_refined(model, pose, few, len(points_m), view, config, wide=True) for pose in finalists]
     found = sorted((fit for fit in fits if fit is not None), key=lambda fit: -fit.score)
     if not found:

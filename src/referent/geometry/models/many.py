@@ -9,7 +9,6 @@ from referent.geometry.models.surface import Surface
 from referent.geometry.models.turns import nearest_rotation
 from referent.types import Array
 
-_FIRST_KERNEL, _LAST_KERNEL = 0.3, 0.06  # of the diameter: wide open first, then only what fits
 _AGREEING = 0.3  # cosine between the normal of a point and of the surface it is laid on
 _DAMPING = 1e-3
 
@@ -23,18 +22,19 @@ def lay_many(
     *,
     diameter_m: float,
     steps: int = 15,
+    kernels: tuple[float, float] = (0.3, 0.06),
 ) -> Array:
     """`starts` (K, 4, 4) model_from_points, each moved until `points_m` (M, 3) lie on the surface of the model.
 
-    Weights are Tukey's with a narrowing kernel; points whose normals (M, 3) disagree do not count. Of an open
-    sheet a normal and its opposite are the same.
+    Weights are Tukey's with a kernel that narrows between two shares of the diameter; points whose normals (M, 3) disagree do
+    not count, where of an open sheet a normal and its opposite are the same.
     """
     middle, scale = surface.points_m.mean(axis=0), diameter_m / 2
     points, own = points_m.astype(np.float32), normals.astype(np.float32)
     targets, facing = surface.points_m.astype(np.float32), surface.normals.astype(np.float32)
     is_sheet = surface.is_sheet if surface.is_sheet is not None and surface.is_sheet.any() else None
     rotations, shifts = starts[:, :3, :3].astype(np.float64), starts[:, :3, 3].astype(np.float64)
-    for kernel in np.geomspace(_FIRST_KERNEL, _LAST_KERNEL, steps) * diameter_m:
+    for kernel in np.geomspace(*kernels, steps) * diameter_m:
         turn = np.swapaxes(rotations, 1, 2).astype(np.float32)
         moved = points @ turn + shifts[:, None].astype(np.float32)
         index = nearest.at(moved)

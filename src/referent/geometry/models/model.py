@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from referent.geometry.models.nearest import NearestGrid
-from referent.geometry.models.surface import Surface, directions, evenly_ordered, outward
+from referent.geometry.models.surface import Surface, directions, evenly_ordered, near_sides, outward
 from referent.geometry.models.symmetries import symmetries_of
 from referent.types import Array
 
 _POINT_COUNT = 4000
+_VIEWS = 72
+_NEAR_SIDE = 150  # points of each view
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +32,8 @@ class ObjectModel:
     axis: Array | None  # (3,) any turn about this axis leaves it the same; None = there is no such axis
     is_ball: bool  # any turn at all does
     nearest: NearestGrid  # the surface point near a place, roughly and at once
+    views: Array  # (V, 3) float64 directions to viewers all around
+    near_sides: Array  # (V, n) indices of points that each of them sees
 
     @property
     def middle_m(self) -> Array:
@@ -46,6 +50,7 @@ def build_model(name: str, surface: Surface, corners_m: Array) -> ObjectModel:
     diameter_m = _diameter_m(corners_m)
     even = Surface(points, normals, is_sheet)
     nearest = NearestGrid.around(points, margin_m=0.3 * diameter_m)
+    views = directions(_VIEWS)
     symmetries, axis, is_ball = symmetries_of(even, nearest, spacing_m=spacing_m, diameter_m=diameter_m)
     return ObjectModel(
         name,
@@ -60,6 +65,8 @@ def build_model(name: str, surface: Surface, corners_m: Array) -> ObjectModel:
         axis,
         is_ball,
         nearest,
+        views,
+        near_sides(even, views, spacing_m, _NEAR_SIDE),
     )
 
 

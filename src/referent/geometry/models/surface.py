@@ -92,9 +92,21 @@ def outward(points_m: Array, normals: Array, spacing_m: float) -> tuple[Array, A
     return normals * np.where(back > front, -1.0, 1.0)[:, None], is_sheet
 
 
+def near_sides(surface: Surface, towards_viewer: Array, spacing_m: float, count: int) -> Array:
+    """(V, count) indices of evenly spread points that far viewers in each direction (V, 3) see; short lists repeat."""
+    sides = []
+    for direction in towards_viewer:
+        facing = surface.normals @ direction
+        towards = (facing > 0) if surface.is_sheet is None else (facing > 0) | surface.is_sheet
+        seen = _seen_from(surface.points_m, np.abs(facing), direction, spacing_m)
+        index = np.flatnonzero(seen & towards)
+        sides.append(np.resize(index if len(index) else np.arange(len(facing)), count))
+    return np.stack(sides)
+
+
 def _seen_from(points_m: Array, facing: Array, towards_viewer: Array, spacing_m: float) -> Array:
     """(N,) True for points that no other hides from a viewer far away."""
-    across = np.linalg.svd(towards_viewer[None])[2][1:]
+    across = np.linalg.svd(towards_viewer[None])[2][1:]  # the two directions of the picture
     cell_m = CELL * spacing_m
     flat = points_m @ across.T
     cell = ((flat - flat.min(axis=0)) / cell_m).astype(np.int64)

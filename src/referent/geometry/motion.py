@@ -1,0 +1,110 @@
+"""How an object moves: a filter on SE(3) that rests with what rests, follows what moves and coasts unseen."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from referent.geometry.poses import rigid
+from referent.geometry.registration import rotation_of, rotation_vector
+from referent.geometry.symmetry import proper
+from referent.types import Array
+
+GATE = 16.8  # chi-square, 6 degrees of freedom, 99 %
+_RESTING = np.array([3e-4] * 3 + [2e-3] * 3)  # m and rad per root second: what rests may creep
+_ACCELERATION = np.array([2.0] * 3 + [10.0] * 3)  # m/s^2 and rad/s^2 of what a hand or a conveyor does
+_SET_OFF = np.array([0.05] * 3 + [0.35] * 3)  # m and rad: how far it may be when it is noticed to have set off
+_SPEED = np.array([0.5] * 3 + [2.0] * 3)  # m/s and rad/s: how fast it may then be
+_REST_SPEED = (0.015, 0.15)  # m/s and rad/s: slower for a while, it rests
+_REST_S = 0.5
+_LONGEST_STEP_S = 2.0  # after a longer gap nothing more is known than after this
+
+
+class Motion:
+    """Pose and velocity of one object in a frame that does not move; error state, velocity constant while it moves.
+
+    Errors are, in this order, position in metres and rotation in radians about the fixed frame's axes at the object's
+    origin, then the rates of both.
+    """
+
+    def __init__(self, pose: Array, covariance: Array, stamp_ns: int, *, moving: bool) -> None:
+        self.pose = pose  # (4, 4) fixed_from_object
+        self.velocity = np.zeros(6)
+        self.moving = moving
+        self._covariance = np.zeros((12, 12))
+        self._covariance[:6, :6] = covariance
+        self._covariance[6:, 6:] = np.diag(_SPEED**2) if moving else np.zeros((6, 6))
+        self._stamp_ns = stamp_ns
+        self._slow_s = 0.0
+
+    @property
+    def covariance(self) -> Array:
+        """(6, 6) of the pose."""
+        return self._covariance[:6, :6]
+
+    def predict(self, stamp_ns: int) -> None:
+        """Move on to a later frame."""
+        gap_s = max(0.0, (stamp_ns - self._stamp_ns) / 1e9)
+        self._stamp_ns = stamp_ns
+        step_s = min(gap_s, _LONGEST_STEP_S)
+        if not self.moving:
+            self._covariance[:6, :6] += np.diag(_RESTING**2) * step_s
+            return
+        self.pose = self._displaced(self.velocity * step_s)
+        ahead = np.eye(12)
+        ahead[:6, 6:] = np.eye(6) * step_s
+        self._covariance = ahead @ self._covariance @ ahead.T + _driven(step_s)
+        slow = np.linalg.norm(self.velocity[:3]) < _REST_SPEED[0] and np.linalg.norm(self.velocity[3:]) < _REST_SPEED[1]
+        self._slow_s = self._slow_s + gap_s if slow else 0.0
+        if self._slow_s > _REST_S:
+            self._come_to_rest()
+
+    def surprise(self, pose: Array, information: Array) -> float:
+        """Squared Mahalanobis distance of a measured (4, 4) pose; directions without information do not count."""
+        prior = np.linalg.inv(self.covariance)
+        innovation = self._innovation(pose)
+        weight = prior - prior @ np.linalg.solve(prior + information, prior)
+        return float(innovation @ weight @ innovation)
+
+    def set_off(self) -> None:
+        """Take it to have begun to move: place and speed are much less sure."""
+        self.moving = True
+        self._slow_s = 0.0
+        self._covariance[:6, :6] += np.diag(_SET_OFF**2)
+        self._covariance[6:, 6:] += np.diag(_SPEED**2)
+
+    def correct(self, pose: Array, information: Array) -> None:
+        """Take a measured (4, 4) pose with its (6, 6) information, which may say nothing of some directions."""
+        seen = np.zeros((12, 6))
+        seen[:6] = np.eye(6)
+        spread = self._covariance @ seen
+        # K = P H^T (H P H^T + R)^-1 with R^-1 = information, so that directions without information are left alone.
+        gain = spread @ np.linalg.solve(np.eye(6) + information @ self.covariance, information)
+        update = gain @ self._innovation(pose)
+        self.pose = self._displaced(update[:6])
+        if self.moving:
+            self.velocity = self.velocity + update[6:]
+        rest = self._covariance - gain @ spread.T
+        self._covariance = (rest + rest.T) / 2
+
+    def _innovation(self, pose: Array) -> Array:
+        turn = rotation_vector(pose[:3, :3] @ self.pose[:3, :3].T)
+        return np.concatenate([pose[:3, 3] - self.pose[:3, 3], turn])
+
+    def _displaced(self, change: Array) -> Array:
+        return rigid(proper(rotation_of(change[3:]) @ self.pose[:3, :3]), self.pose[:3, 3] + change[:3])
+
+    def _come_to_rest(self) -> None:
+        self.moving = False
+        self.velocity = np.zeros(6)
+        self._covariance[6:, :] = 0.0
+        self._covariance[:, 6:] = 0.0
+
+
+def _driven(step_s: float) -> Array:
+    """(12, 12) process noise of white acceleration over a step."""
+    squared = np.diag(_ACCELERATION**2)
+    noise = np.zeros((12, 12))
+    noise[:6, :6] = squared * step_s**4 / 4
+    noise[:6, 6:] = noise[6:, :6] = squared * step_s**3 / 2
+    noise[6:, 6:] = squared * step_s**2
+    return noise

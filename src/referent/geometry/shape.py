@@ -1,0 +1,96 @@
+"""What an object's box is like, learned over all frames: its axes, its faces, and whether it is round."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from referent.geometry.box import BoxFit
+from referent.geometry.estimate import Look
+from referent.geometry.faces import Faces, faces_of
+from referent.geometry.poses import rigid
+from referent.geometry.symmetry import continue_axes, proper, smallest_rotation
+from referent.types import Array, OrientedBox
+
+_MEMORY = 30  # frames
+_SURE_FRAMES = 5  # that showed its axes: it has them, though other views do not show them
+_LEANING_COS = np.cos(np.deg2rad(20.0))  # an axis that leans more was tipped over, not measured wrongly
+_LARGEST_TURN_RAD = np.deg2rad(10.0)  # of one frame's yaw from what is known, in what it may change
+
+
+class Shape:
+    """An object's box in the object's own frame, which is that of its first box."""
+
+    def __init__(self, first: Look) -> None:
+        self.axes = np.eye(3)  # columns: the box's axes in the object's frame
+        camera_from_object = first.fit.box.camera_from_object
+        self.faces = self._faces(first, camera_from_object)
+        self._tilts = self._turns = 1
+        self._round = float(first.fit.is_round)
+        self._known = float(first.fit.box.orientation_known)
+        self._seen_known = int(first.fit.box.orientation_known)  # frames that showed its axes, a handle say
+
+    @property
+    def is_round(self) -> bool:
+        """Whether its yaw cannot be observed."""
+        return self._round > 0.5 and self._seen_known < _SURE_FRAMES
+
+    @property
+    def orientation_known(self) -> bool:
+        """Whether the axes are the object's own rather than a convention."""
+        return self._seen_known >= _SURE_FRAMES or (self._known > 0.5 and not self.is_round)
+
+    def learn(self, seen: Look, camera_from_object: Array) -> None:
+        """Take in one more frame in which the object is at `camera_from_object` (4, 4)."""
+        rate = 1.0 / min(self._turns + 1, _MEMORY)
+        self._round += rate * (float(seen.fit.is_round) - self._round)
+        self._known += rate * (float(seen.fit.box.orientation_known) - self._known)
+        self._seen_known += int(seen.fit.box.orientation_known)
+        before = self.axes
+        self._straighten(seen, camera_from_object)
+        if seen.fit.upright and seen.fit.box.orientation_known and not seen.fit.is_round:
+            self._turn(seen.fit, camera_from_object)
+        self.axes = proper(self.axes)
+        self.faces = self.faces.turned(before.T @ self.axes).merged(self._faces(seen, camera_from_object))
+
+    def box(self, camera_from_object: Array, point_count: int) -> OrientedBox:
+        """The box of an object that is at `camera_from_object` (4, 4)."""
+        axes = camera_from_object[:3, :3] @ self.axes
+        center = axes @ self.faces.center_m + camera_from_object[:3, 3]
+        return OrientedBox(rigid(axes, center), self.faces.size_m, point_count, self.orientation_known)
+
+    def _straighten(self, seen: Look, camera_from_object: Array) -> None:
+        """Bring the third axis nearer to what this frame says is up, while the object stands."""
+        if seen.up is None or not seen.fit.upright:
+            return
+        up = camera_from_object[:3, :3].T @ seen.up
+        if up @ self.axes[:, 2] < _LEANING_COS:
+            return
+        self._tilts = min(self._tilts + 1, _MEMORY)
+        between = self.axes[:, 2] + (up - self.axes[:, 2]) / self._tilts
+        self.axes = smallest_rotation(self.axes[:, 2], between / np.linalg.norm(between)) @ self.axes
+
+    def _turn(self, fit: BoxFit, camera_from_object: Array) -> None:
+        """Bring the yaw nearer to that of this frame's box, described by the axes nearest to the known ones."""
+        known = self.box(camera_from_object, fit.box.point_count)
+        fresh = continue_axes(fit.box, known).camera_from_object[:3, :3]
+        between = known.camera_from_object[:3, :3].T @ fresh
+        yaw = float(np.arctan2(between[1, 0] - between[0, 1], between[0, 0] + between[1, 1]))
+        self._turns = min(self._turns + 1, _MEMORY)
+        step = float(np.clip(yaw, -_LARGEST_TURN_RAD, _LARGEST_TURN_RAD)) / self._turns
+        cos, sin = np.cos(step), np.sin(step)
+        self.axes = self.axes @ np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+
+    def _faces(self, seen: Look, camera_from_object: Array) -> Faces:
+        """This frame's faces along the known axes, from the object's origin."""
+        axes = camera_from_object[:3, :3] @ self.axes
+        standing = seen.up is not None and seen.floor_m is not None and seen.up @ axes[:, 2] > _LEANING_COS
+        faces = faces_of(
+            seen.points_m,
+            seen.fit,
+            axes,
+            floor_m=seen.floor_m if standing else None,
+            missing_m=seen.missing_m,
+            noise_m=seen.noise_m,
+            border_m=seen.border_m,
+        )
+        return Faces(faces.ends_m - camera_from_object[:3, 3] @ axes, faces.sigma_m, faces.weight)
