@@ -12,7 +12,7 @@ import numpy as np
 from referent.config import Config
 from referent.errors import BadInstruction, BadMessage, FrameExpired, StalePrompt, TransformUnavailable
 from referent.frames.transforms import TransformBuffer
-from referent.geometry.estimate import estimate_pose
+from referent.geometry.tracks import PoseTracks
 from referent.grounding.records import TargetRecord
 from referent.grounding.supervisor import GroundingSupervisor
 from referent.grounding.worker_choice import live_worker_from, replay_worker_from
@@ -23,7 +23,6 @@ from referent.types import (
     FrameResult,
     GroundingEvent,
     ObjectPose,
-    OrientedBox,
     Prompt,
     RgbdFrame,
     TrackedMask,
@@ -51,7 +50,7 @@ class Pipeline:
         self._worker = worker
         self._supervisor = GroundingSupervisor(config.grounding, worker, max_objects=config.tracker.max_objects)
         self._transforms = transforms
-        self._boxes: dict[str, OrientedBox] = {}  # the newest of each target, for the identity of its axes
+        self._poses = PoseTracks(config.geometry)
         self._pending_boxes: list[tuple[str, Array]] = []
         self._newest_ns: int | None = None
         self._drops: Counter[str] = Counter()
@@ -68,8 +67,8 @@ class Pipeline:
         self._supervisor.observe(tuple(masks.values()), frame.stamp_ns)
         events += self._ask(frame, masks)
         clock.lap("ground")
-        up_in_camera = self._up_in_camera(frame)
-        objects = tuple(self._located(record, frame, masks, up_in_camera) for record in self._supervisor.records)
+        world_from_camera = self._lookup(self._config.output.world_frame, frame.camera_frame, frame.stamp_ns)
+        objects = tuple(self._located(record, frame, masks, world_from_camera) for record in self._supervisor.records)
         output_from_camera = self._lookup(self._config.output.frame, frame.camera_frame, frame.stamp_ns)
         clock.lap("locate")
         return FrameResult(
@@ -106,6 +105,7 @@ class Pipeline:
         """Look for nothing and follow nothing."""
         self._abandon(self._supervisor.clear())
         self._tracker.reset()
+        self._poses.clear()
 
     def close(self) -> None:
         """Free the models."""
@@ -119,6 +119,7 @@ class Pipeline:
             self._drops["time_jumps"] += 1
             self._abandon(self._supervisor.search_again())
             self._tracker.reset()
+            self._poses.clear()
         self._newest_ns = stamp_ns
 
     def _follow_given_boxes(self, stamp_ns: int, masks: dict[str, TrackedMask]) -> None:
@@ -166,6 +167,8 @@ class Pipeline:
         for outcome in self._tracker.take_outcomes():
             if outcome.outcome == "rejected":
                 self._drops["corrections_rejected"] += 1
+            if outcome.outcome == "committed":  # the mask is another one now, maybe of another object
+                self._poses.restart(outcome.object_id)
             self._supervisor.settle(outcome)
 
     def _ask(self, frame: RgbdFrame, masks: dict[str, TrackedMask]) -> list[GroundingEvent]:
@@ -180,10 +183,10 @@ class Pipeline:
         return events
 
     def _located(
-        self, record: TargetRecord, frame: RgbdFrame, masks: Mapping[str, TrackedMask], up_in_camera: Array | None
+        self, record: TargetRecord, frame: RgbdFrame, masks: Mapping[str, TrackedMask], world_from_camera: Array | None
     ) -> TrackedObject:
         mask = masks.get(record.target.id)
-        pose = self._pose(record.target.id, frame, mask, up_in_camera) if mask is not None else None
+        pose = None if mask is None else self._pose(record, frame, mask, world_from_camera)
         return TrackedObject(
             target=record.target,
             label=record.label,
@@ -200,24 +203,18 @@ class Pipeline:
         )
 
     def _pose(
-        self, object_id: str, frame: RgbdFrame, mask: TrackedMask, up_in_camera: Array | None
+        self, record: TargetRecord, frame: RgbdFrame, mask: TrackedMask, world_from_camera: Array | None
     ) -> ObjectPose | None:
         if frame.depth_m is None or not mask.mask.any():
             return None
-        pose = estimate_pose(
+        return self._poses.step(
+            record.target.id,
+            record.label,
             frame,
             mask.mask,
-            self._config.geometry,
-            up_in_camera=up_in_camera,
-            previous=self._boxes.get(object_id),
+            up_in_camera=None if world_from_camera is None else world_from_camera[2, :3],
+            fixed_from_camera=world_from_camera,
         )
-        if pose is not None:
-            self._boxes[object_id] = pose.box
-        return pose
-
-    def _up_in_camera(self, frame: RgbdFrame) -> Array | None:
-        camera_from_world = self._lookup(frame.camera_frame, self._config.output.world_frame, frame.stamp_ns)
-        return None if camera_from_world is None else camera_from_world[:3, 2]
 
     def _lookup(self, target: str, source: str, stamp_ns: int) -> Array | None:
         """The transform at the stamp; None when it is not asked for or not known (counted)."""
@@ -240,7 +237,7 @@ class Pipeline:
     def _drop_tracks(self, object_ids: Sequence[str]) -> None:
         for object_id in object_ids:
             self._tracker.forget(object_id)
-            self._boxes.pop(object_id, None)
+            self._poses.forget(object_id)
 
 
 def no_worker(config: Config) -> Worker:

@@ -10,6 +10,8 @@ from referent.config import GeometryConfig
 from referent.geometry.covariance import fused_covariance
 from referent.geometry.estimate import Look, look, look_covariance
 from referent.geometry.keyframes import Keyframes
+from referent.geometry.model_track import ModelTrack
+from referent.geometry.models.model import ObjectModel
 from referent.geometry.motion import GATE, Motion
 from referent.geometry.noise import independent_samples
 from referent.geometry.poses import rigid, rigid_inverse, skew
@@ -21,6 +23,7 @@ from referent.types import Array, ObjectCloud, ObjectPose, OrientedBox, PoseQual
 _GOOD_OVERLAP = 0.5  # of a frame's points must lie on the known surface
 _SURE_OVERLAP = 0.8  # no other start is tried
 _REJECTS = 5  # frames in a row that fit nowhere: the object is learned anew
+_NEAR_M = 0.02
 _LAID_SIGMA = np.array([0.001] * 3 + [0.005] * 3)  # m and rad: what a registration is off by at least
 _STANDING_COS = np.cos(np.deg2rad(10.0))  # what leans less and stands is upright
 
@@ -37,10 +40,22 @@ class _Measured:
 class PoseTrack:
     """The pose of one object, frame by frame. Frames come in order of time; belongs to one thread."""
 
-    def __init__(self, config: GeometryConfig) -> None:
+    def __init__(self, config: GeometryConfig, known: ModelTrack | None = None) -> None:
         self._config = config
+        self._known = known  # where the model of its shape is, if there is one
         self._life: _Life | None = None
         self._last_box: OrientedBox | None = None
+
+    @property
+    def model(self) -> ObjectModel | None:
+        """The model of its shape, where one is known."""
+        return None if self._known is None else self._known.model
+
+    def restart(self) -> None:
+        """Learn it anew from the next frame on."""
+        self._life = None
+        if self._known is not None:
+            self._known.restart()
 
     def step(
         self,
@@ -58,6 +73,11 @@ class PoseTrack:
         seen = look(frame, mask, self._config, up_in_camera=up_in_camera)
         if seen is None:
             return None
+        if self._known is not None:
+            pose = self._known.step(frame, mask, seen, up_in_camera=up_in_camera, fixed_from_camera=fixed_from_camera)
+            if pose is not None:
+                self._life = None
+                return pose
         view = _View(frame, seen, fixed_from_camera, up_in_camera is not None)
         if self._life is not None and not self._life.follow(view, self._config):
             self._life = None
@@ -118,7 +138,7 @@ class _Life:
         self._source = "predicted"
         if measured is None or not self._accept(view, measured):
             self._rejects += 1
-            return self._rejects < _REJECTS
+            return self._rejects < _REJECTS and self._is_near(view, predicted)
         self._rejects = 0
         self._source, self._measured_ns = "registered", view.frame.stamp_ns
         self._residual_m = measured.registration.residual_m
@@ -189,6 +209,12 @@ class _Life:
         old = laid.camera_from_object
         pose = rigid(rotation_of(shift[3:]) @ old[:3, :3], old[:3, 3] + shift[:3])
         return _Measured(pose, both, laid.registration)
+
+    def _is_near(self, view: _View, predicted: Array) -> bool:
+        """Whether what is seen may still be the object: else the mask has gone over to something else."""
+        box = self._shape.box(predicted, 0)
+        apart_m = np.linalg.norm(view.seen.fit.box.camera_from_object[:3, 3] - box.camera_from_object[:3, 3])
+        return bool(apart_m < _NEAR_M + np.linalg.norm(box.size_m) / 2)
 
     def _at_fresh_box(self, view: _View, predicted: Array) -> Array:
         """The predicted pose moved to where this frame's own box is."""
