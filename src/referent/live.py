@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from referent.config import OutputConfig
 from referent.errors import ReferentError
 from referent.frames.transforms import TransformBuffer
+from referent.geometry.registered_check import RegistrationWatch
 from referent.pipeline import Pipeline
 from referent.types import Array, FrameResult, RgbdFrame
 
@@ -69,12 +70,14 @@ class LivePipeline:
         output: OutputConfig,
         on_result: Callable[[RgbdFrame, FrameResult], None],
         on_fault: Callable[[str], None],
+        registration_check_s: float = 0.0,
     ) -> None:
         self._make_pipeline = make_pipeline
         self._output = output
         self._on_result = on_result
         self._on_fault = on_fault
         self._transforms = TransformBuffer()
+        self._registration = RegistrationWatch(registration_check_s)
         self._frames: Mailbox[RgbdFrame] = Mailbox()
         self._commands: deque[Command] = deque(maxlen=MAX_COMMANDS)
         self._counts: Counter[str] = Counter()
@@ -122,6 +125,12 @@ class LivePipeline:
         self._transforms.add(parent, child, stamp_ns, parent_from_child, static=static)
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is wrong with the pictures themselves, for people."""
+        warning = self._registration.warning
+        return () if warning is None else (warning,)
+
+    @property
     def transforms(self) -> TransformBuffer:
         """What is known of transforms; may be asked from any thread."""
         return self._transforms
@@ -148,6 +157,7 @@ class LivePipeline:
         result = pipeline.process(frame)
         self._counts["processed"] += 1
         self._on_result(frame, result)
+        self._registration.look(frame)
 
     def _take_commands(self, pipeline: Pipeline) -> None:
         while self._commands:

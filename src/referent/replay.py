@@ -15,6 +15,7 @@ from referent.config import Config, to_tree
 from referent.errors import ReferentError
 from referent.evaluation.recorder import Recorder
 from referent.evaluation.summary import versions
+from referent.geometry.registered_check import RegistrationWatch
 from referent.grounding.instructions import clean_instruction
 from referent.pipeline import Pipeline, build_pipeline, no_worker, replay_worker
 from referent.sources.rosbag import BagSource, read_bag
@@ -45,16 +46,19 @@ def replay(job: ReplayJob) -> dict[str, Any]:
     _check_something_is_said(job, source)
     make_worker = no_worker if job.prompt_box_xyxy is not None else replay_worker
     pipeline = build_pipeline(job.config, make_worker=make_worker, transforms=source.transforms)
+    watch = RegistrationWatch(job.config.input.registration_check_s)
     started = time.perf_counter()
     try:
         with Recorder(job.output, fps=_frames_per_second(source)) as recorder:
             for frame, result in _results(job, source, pipeline):
                 recorder.write_result(frame, result)
+                watch.look(frame)
             for line in source.truth_lines():
                 recorder.write_truth(line)
             return recorder.close(
                 wall_s=time.perf_counter() - started,
                 drops=dict(source.drops),
+                warnings=[] if watch.warning is None else [watch.warning],
                 config=to_tree(job.config),
                 models=models_of(job.config),
                 versions=versions(),

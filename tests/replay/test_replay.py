@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from referent.cli import main
+from referent.config import InputConfig
 from referent.evaluation.lines import mask_from_rle
+from referent.sources.bag_writer import BagWriter
 from referent.sources.folder import folder_to_bag
+from referent.sources.rosbag import read_bag
 from referent.sources.simulated_bag import write_simulated_bag
 from referent.sources.simulation.scenes import named_scene
 from referent.sources.simulation.simulate import simulate
@@ -60,7 +65,9 @@ def test_a_given_box_is_followed_through_every_frame_and_two_runs_are_the_same(
     for name in ("first", "second"):
         arguments = ["replay", str(simulated_bag), "--prompt-box", *true_box, "--output", str(tmp_path / name)]
         assert main(arguments) == 0
-    assert "frames" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "frames" in out
+    assert "warning" not in out
     first, second = lines_of(tmp_path / "first"), lines_of(tmp_path / "second")
     assert first == second
     assert len(first) == FRAMES
@@ -75,6 +82,23 @@ def test_a_given_box_is_followed_through_every_frame_and_two_runs_are_the_same(
         assert error_m < 0.03
     for file in ("summary.json", "overlay.mp4", "report.html", "truth.jsonl"):
         assert (tmp_path / "first" / file).stat().st_size > 0
+
+
+def test_depth_that_does_not_fit_color_is_a_warning_of_the_summary(
+    simulated_bag: Path, true_box: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The camera's depth is that of a lens of 0.8 times the focal length, under color's frame name."""
+    bag, run = tmp_path / "misfit", tmp_path / "run"
+    with BagWriter(bag) as writer:
+        for frame in read_bag(simulated_bag, InputConfig()):
+            depth_m = cv2.resize(frame.depth_m, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_NEAREST)
+            depth_m = cv2.copyMakeBorder(depth_m, 24, 24, 32, 32, cv2.BORDER_CONSTANT, value=(0.0,))
+            writer.write_frame(replace(frame, depth_m=depth_m))
+    arguments = ["--prompt-box", *true_box, "--output", str(run), "--set", "input.registration_check_s=0.5"]
+    assert main(["replay", str(bag), *arguments]) == 0
+    (warning,) = json.loads((run / "summary.json").read_text())["warnings"]
+    assert "depth does not fit color" in warning
+    assert warning in capsys.readouterr().out
 
 
 def test_the_real_kitchen_is_followed_from_a_box(real_data: Path, tmp_path: Path) -> None:

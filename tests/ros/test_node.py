@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from referent.messages import rgb_from_image
+from referent.sources.simulation.scenes import named_scene
+from referent.sources.simulation.simulate import simulate
 from referent.types import RgbdFrame
 from referent_ros import camera_messages
 
@@ -159,6 +163,18 @@ def test_unregistered_depth_is_registered_by_its_own_camera_info_and_tf_static()
         assert track.pose.pose.position.z == pytest.approx(1.0, abs=0.05)
         values = {pair.key: pair.value for pair in robot.wait_for_diagnosis("input", "").values}
         assert values["depth_registered_here"] == "True"
+
+
+def test_depth_that_does_not_fit_color_is_told_though_its_frame_says_it_does() -> None:
+    (shot,) = simulate(named_scene("tabletop", 5), frames=1)
+    depth_m = cv2.resize(shot.frame.depth_m, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_NEAREST)
+    depth_m = cv2.copyMakeBorder(depth_m, 48, 48, 64, 64, cv2.BORDER_CONSTANT, value=(0.0,))
+    with a_robot(input__registration_check_s=0.1) as robot:
+        for number in range(4):
+            frame = replace(shot.frame, stamp_ns=1_000_000_000 + number * 200_000_000, depth_m=depth_m)
+            robot.show(frame)
+        status = robot.wait_for_diagnosis("input", "depth does not fit color")
+        assert "scaled by 1.2" in status.message
 
 
 def test_a_picture_whose_size_differs_from_camera_info_is_told_and_costs_itself_only() -> None:

@@ -158,6 +158,7 @@ def summary_rows(summary: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         yield from _truth_rows(facts["truth"])
     dropped = {name: count for name, count in facts["drops"].items() if count}
     yield "drops", ", ".join(f"{name} {count}" for name, count in dropped.items()) or "none"
+    yield from (("warning", text) for text in facts.get("warnings", ()))
 
 
 def object_text(item: Line) -> str:

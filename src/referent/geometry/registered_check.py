@@ -19,12 +19,14 @@ _NEIGHBOURHOOD_PX = 21  # edges of color count against what is usual around them
 _STRONGEST = 4.0  # so many times what is usual, and not more
 # Chosen on 49 real registered pictures of five sensors (nothing is reported) and on those with depth moved or scaled.
 _MIN_STEPS = 300
-_MIN_PEAK_SIGMA = 5.5  # the best place stands out of all places tried by so much
+_MIN_SIGMA, _MIN_SIGMA_OF_SCALE = 5.5, 4.6  # the best place stands out of all tried, and of those of its scale
+_MIN_STRENGTH = 0.3  # and edges are so much stronger there than usual
 _MISFIT_SHARE = 0.65  # as given, edges agree less than this share of how they agree there
 _FIT_SHARE = 0.9
 _MIN_OFFSET_PX = 1 / 80  # of the picture's width: what registration of good cameras may be wrong by
 _SAME_SHIFT_PX = 3 / 200  # two looks that find places nearer than this, as a share of the width, agree
 _PERIODS_WHEN_FINE = 12  # what fits goes on fitting: the next look may wait
+_LOOKS_PER_PERIOD_IN_DOUBT = 5
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,9 @@ class RegistrationShift:
 
 
 def registration_shift(rgb: Array, depth_m: Array) -> RegistrationShift | None:
-    """Compare steps of depth (H, W) with edges of color (H, W, 3); None when depth has too few steps to tell.
+    """Compare steps of depth (H, W) with edges of color (H, W, 3); None when there is too little of either to tell.
 
-    Takes about 20 ms whatever the size of the pictures.
+    Takes some tens of milliseconds, whatever the size of the pictures.
     """
     shrink = rgb.shape[1] / _WIDTH_PX
     size = (_WIDTH_PX, max(round(rgb.shape[0] / shrink), 2))
@@ -60,20 +62,22 @@ def registration_shift(rgb: Array, depth_m: Array) -> RegistrationShift | None:
     if sum(map(len, places)) < _MIN_STEPS:
         return None
     scores = _scores(_color_edges(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)), places)
+    if scores.max() <= 0:  # a picture without an edge
+        return None
     best = np.unravel_index(int(scores.argmax()), scores.shape)
     scale, shift = float(_SCALES[best[0]]), np.array([best[2] - _REACH_PX, best[1] - _REACH_PX], np.float64)
     every = np.concatenate(places)
     offset_px = float(np.median(np.linalg.norm((scale - 1) * (every - np.array(size) / 2) + shift, axis=1)))
     agreement = float(max(_as_given(scores), 0) / scores[best])
-    stands_out = (scores[best] - np.median(scores)) / scores.std() > _MIN_PEAK_SIGMA
+    stands_out = _stands_out(scores, scores[best[0]])
     moved = offset_px > _MIN_OFFSET_PX * _WIDTH_PX
     return RegistrationShift(
         shift_px=(float(shift[0] * shrink), float(shift[1] * shrink)),
         scale=scale,
         offset_px=offset_px * shrink,
         agreement=agreement,
-        misfit=bool(stands_out and moved and agreement < _MISFIT_SHARE),
-        fit=bool(stands_out and agreement > _FIT_SHARE),
+        misfit=stands_out and moved and agreement < _MISFIT_SHARE,
+        fit=stands_out and agreement > _FIT_SHARE,
     )
 
 
@@ -107,6 +111,8 @@ class RegistrationWatch:
         elif found.misfit:
             if self._suspicion is not None and _agree(found, self._suspicion, frame.rgb.shape[1]):
                 self.warning = str(found)
+            elif self.warning is None:
+                self._next_ns = frame.stamp_ns + self._period_ns // _LOOKS_PER_PERIOD_IN_DOUBT
             self._suspicion = found
 
 
@@ -154,6 +160,13 @@ def _scores(edges: tuple[Array, Array], places: list[Array]) -> Array:
         around = np.roll(fft.irfft2(total, room), (_REACH_PX, _REACH_PX), axis=(0, 1))
         scores[number] = around[: 2 * _REACH_PX + 1, : 2 * _REACH_PX + 1] / count
     return scores
+
+
+def _stands_out(scores: Array, of_scale: Array) -> bool:
+    """Whether the best score is no chance find among so many places."""
+    best = of_scale.max()
+    sigmas = [(best - np.median(some)) / some.std() for some in (scores, of_scale)]
+    return bool(sigmas[0] > _MIN_SIGMA and sigmas[1] > _MIN_SIGMA_OF_SCALE and best > _MIN_STRENGTH)
 
 
 def _as_given(scores: Array) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,9 +161,17 @@ class SkewMeter:
 
 
 def input_status(
-    inputs: Inputs, seconds: float, *, publishers: Mapping[str, int], values: Mapping[str, object]
+    inputs: Inputs,
+    seconds: float,
+    *,
+    publishers: Mapping[str, int],
+    values: Mapping[str, object],
+    warnings: Sequence[str] = (),
 ) -> DiagnosticStatus:
-    """What came in over the last `seconds`: missing topics, bad messages, lost images; starts the next window."""
+    """What came in over the last `seconds`: missing topics, bad messages, lost images; starts the next window.
+
+    `warnings` are about what the pictures show.
+    """
     windows = {each.topic: each.take_window() for each in inputs.all}
     report = dict(values)
     for each in inputs.all:
@@ -172,6 +180,7 @@ def input_status(
         if each.last_fault:
             report[f"{each.topic} last fault"] = each.last_fault
     complaints = [text for each in inputs.all for text in _complaints(each, *windows[each.topic], publishers)]
+    complaints += warnings
     hint = _lost_images(inputs, windows[inputs.color.topic][0], windows[inputs.info.topic][0])
     missing = any(each.needed and windows[each.topic][0] == 0 for each in inputs.all)
     level = ERROR if missing else WARN if complaints or hint else OK

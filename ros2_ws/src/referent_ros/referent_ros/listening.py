@@ -80,7 +80,7 @@ class Listener:
             **self._intake.counts,
             **extra,
         }
-        return input_status(inputs, seconds, publishers=publishers, values=values)
+        return input_status(inputs, seconds, publishers=publishers, values=values, warnings=self._live.warnings)
 
     @property
     def is_open(self) -> bool:

@@ -108,6 +108,7 @@ class ReferentNode(LifecycleNode):
             output=self._config.output,
             on_result=self._on_result,
             on_fault=self._on_fault,
+            registration_check_s=self._config.input.registration_check_s,
         )
         self._listener = Listener(self, self._config, self._live)
         self._live.start()
