@@ -216,6 +216,15 @@ def _add_pose(commands: Any) -> None:
     parser = _add(commands, "pose", _pose, "one masked RGB-D picture to pose, size and covariance")
     for name in ("color", "depth", "mask", "camera"):
         parser.add_argument(f"--{name}", type=Path, required=True, metavar="F")
+    parser.add_argument(
+        "--depth-camera", type=Path, metavar="F", help="camera of depth that is not registered to color"
+    )
+    parser.add_argument(
+        "--color-from-depth",
+        type=Path,
+        metavar="F",
+        help="JSON: translation_m and quaternion_xyzw between both cameras",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     _add_config_options(parser)
 
@@ -223,12 +232,16 @@ def _add_pose(commands: Any) -> None:
 def _pose(options: argparse.Namespace) -> int:
     from referent.geometry.files import pose_from_files
 
+    config = _config(options)
     pose = pose_from_files(
         color=options.color,
         depth=options.depth,
         mask=options.mask,
         camera=options.camera,
-        config=_config(options).geometry,
+        depth_camera=options.depth_camera,
+        color_from_depth=options.color_from_depth,
+        config=config.geometry,
+        inputs=config.input,
     )
     print(json.dumps(pose) if options.json else _pose_lines(pose))
     return DONE

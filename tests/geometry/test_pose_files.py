@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from rendered import CAMERA, a_render
 
+from referent.cli import main
 from referent.errors import BadMessage
 from referent.geometry.files import pose_from_files
 from referent.geometry.poses import rotation_from_quaternion
+from referent.types import Intrinsics
 
 RENDER = a_render(noise_px=0.05)
 
@@ -38,7 +40,9 @@ def test_a_picture_becomes_the_pose_of_the_results_file(files):
         "covariance",
         "orientation_known",
         "point_count",
+        "quality",
     ]
+    assert list(pose["quality"]) == ["source", "residual_m", "unobserved"]
     assert json.loads(json.dumps(pose)) == pose
     np.testing.assert_allclose(pose["position_m"], RENDER.camera_from_object[:3, 3], atol=0.006)
     np.testing.assert_allclose(pose["size_m"], RENDER.size_m, atol=0.008)
@@ -61,6 +65,71 @@ def test_the_largest_count_means_no_depth(files):
     counts[::7] = 65535
     cv2.imwrite(str(files["depth"]), counts)
     np.testing.assert_allclose(pose_from_files(**files)["position_m"], RENDER.camera_from_object[:3, 3], atol=0.008)
+
+
+SENSOR = Intrinsics(480, 360, 390.0, 390.0, 236.0, 181.0)
+
+
+def unregistered(files):
+    """The same picture with depth from a camera of another lens in the same place."""
+    width, height = SENSOR.width, SENSOR.height
+    warp = np.array([[600 / 390, 0, 319.5 - 236 * 600 / 390], [0, 600 / 390, 239.5 - 181 * 600 / 390]])
+    counts = np.nan_to_num(RENDER.frame.depth_m * 1000).astype(np.uint16)
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    sensor = cv2.warpAffine(counts, warp, (width, height), flags=flags)
+    cv2.imwrite(str(files["depth"]), sensor)
+    files["depth_camera"] = files["camera"].with_name("depth_camera.json")
+    files["depth_camera"].write_text(json.dumps(asdict(SENSOR)))
+    return files
+
+
+def test_unregistered_depth_gives_the_same_place_with_its_own_camera(files, capsys):
+    registered = pose_from_files(**files)
+    pose = pose_from_files(**unregistered(files))
+    np.testing.assert_allclose(pose["position_m"], registered["position_m"], atol=0.003)
+    np.testing.assert_allclose(pose["size_m"], registered["size_m"], atol=0.006)
+
+    still = files["camera"].with_name("still.json")
+    still.write_text(json.dumps({"translation_m": [0, 0, 0], "quaternion_xyzw": [0, 0, 0, 2]}))
+    arguments = [word for name, path in files.items() for word in (f"--{name.replace('_', '-')}", str(path))]
+    assert main(["pose", *arguments, "--color-from-depth", str(still), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == pose
+
+
+def test_a_transform_may_be_a_matrix_and_is_where_depth_goes(files):
+    files = unregistered(files)
+    files["color_from_depth"] = files["camera"].with_name("away.json")
+    matrix = np.eye(4)
+    matrix[2, 3] = 0.05
+    files["color_from_depth"].write_text(json.dumps({"matrix": matrix.tolist()}))
+    away = pose_from_files(**files)
+    del files["color_from_depth"]
+    assert away["position_m"][2] - pose_from_files(**files)["position_m"][2] == pytest.approx(0.05, abs=0.015)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[1, 2]", "translation_m .* and quaternion_xyzw"),
+        ('{"translation_m": [0, 0, 0]}', "translation_m .* and quaternion_xyzw"),
+        ('{"matrix": [1, 2, 3]}', "or of a 4x4 matrix"),
+        ('{"translation_m": [0, 0, 0], "quaternion_xyzw": [0, 0, 0, NaN]}', "quaternion_xyzw"),
+        ('{"matrix": [[-1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]}', "not rigid"),
+        ('{"matrix": [[2,0,0,0],[0,2,0,0],[0,0,2,0],[0,0,0,1]]}', "not rigid"),
+        ("{", "not JSON"),
+    ],
+)
+def test_a_bad_transform_is_one_line_that_names_its_file(files, text, words):
+    files = unregistered(files)
+    files["color_from_depth"] = files["camera"].with_name("between.json")
+    files["color_from_depth"].write_text(text)
+    with pytest.raises(BadMessage, match=rf"between\.json: .*{words}"):
+        pose_from_files(**files)
+
+
+def test_a_transform_without_depths_camera_says_what_is_needed(files):
+    with pytest.raises(BadMessage, match="--depth-camera"):
+        pose_from_files(**files, color_from_depth=files["camera"])
 
 
 def a_png(path, array):

@@ -13,7 +13,8 @@ from referent.config import GeometryConfig, InputConfig
 from referent.errors import BadMessage
 from referent.geometry.camera import known_depth
 from referent.geometry.estimate import estimate_pose
-from referent.geometry.poses import quaternion_xyzw
+from referent.geometry.poses import quaternion_xyzw, rigid, rotation_from_quaternion
+from referent.geometry.registered import register_depth
 from referent.messages import metres_from_counts
 from referent.types import Array, Intrinsics, ObjectPose, RgbdFrame
 
@@ -27,19 +28,30 @@ def pose_from_files(
     mask: Path | str,
     camera: Path | str,
     *,
+    depth_camera: Path | str | None = None,
+    color_from_depth: Path | str | None = None,
     config: GeometryConfig | None = None,
     inputs: InputConfig | None = None,
 ) -> dict[str, Any] | None:
     """The `pose` object of results.jsonl, with `point_count`, for one picture; None when too few points remain.
 
     Depth is a 16-bit PNG in counts of `inputs.depth_unit_m` or a float32 `.npy` in metres; the mask any image whose
-    non-zero pixels are the object; the camera a JSON of width, height, fx, fy, cx, cy. Raises BadMessage, one line that
-    names the file and the way out, for anything else, for an empty mask and for a picture without any depth.
+    non-zero pixels are the object; the camera a JSON of width, height, fx, fy, cx, cy. Depth that is not registered to
+    color is registered here, given the camera that took it and, unless both are in one place, `color_from_depth`:
+    a JSON of translation_m and quaternion_xyzw, or of matrix, that moves points of depth's optical frame into color's.
+    Raises BadMessage, one line that names the file and the way out, for anything else, for an empty mask and for a
+    picture without any depth.
     """
     inputs = inputs or InputConfig()
+    if color_from_depth is not None and depth_camera is None:
+        raise BadMessage(f"{color_from_depth}: the camera of the depth picture is needed with it (--depth-camera)")
     intrinsics = read_camera(Path(camera))
     rgb = read_color(Path(color), intrinsics)
-    depth_m = read_depth(Path(depth), intrinsics, unit_m=inputs.depth_unit_m, max_depth_m=inputs.max_depth_m)
+    taken_by = intrinsics if depth_camera is None else read_camera(Path(depth_camera))
+    depth_m = read_depth(Path(depth), taken_by, unit_m=inputs.depth_unit_m, max_depth_m=inputs.max_depth_m)
+    if depth_camera is not None:
+        between = np.eye(4) if color_from_depth is None else read_transform(Path(color_from_depth))
+        depth_m = register_depth(depth_m, taken_by, between, intrinsics)
     covered = read_mask(Path(mask), intrinsics)
     frame = RgbdFrame(0, _CAMERA_FRAME, rgb, depth_m, intrinsics)
     pose = estimate_pose(frame, covered, config or GeometryConfig())
@@ -56,15 +68,17 @@ def pose_as_json(pose: ObjectPose, frame: str) -> dict[str, Any]:
         "covariance": pose.covariance.ravel().tolist(),
         "orientation_known": pose.box.orientation_known,
         "point_count": pose.box.point_count,
+        "quality": {
+            "source": pose.quality.source,
+            "residual_m": pose.quality.residual_m,
+            "unobserved": list(pose.quality.unobserved),
+        },
     }
 
 
 def read_camera(path: Path) -> Intrinsics:
     """The pinhole camera of a JSON file."""
-    try:
-        values = json.loads(_bytes(path))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise BadMessage(f"{path}: not JSON ({error})") from error
+    values = _json(path)
     if not isinstance(values, dict) or any(not _is_number(values.get(key)) for key in _CAMERA_KEYS):
         raise BadMessage(f"{path}: a camera is a JSON object of numbers named {', '.join(_CAMERA_KEYS)}")
     if values["width"] != int(values["width"]) or values["height"] != int(values["height"]):
@@ -75,6 +89,25 @@ def read_camera(path: Path) -> Intrinsics:
         )
     except ValueError as error:
         raise BadMessage(f"{path}: {error}") from error
+
+
+def read_transform(path: Path) -> Array:
+    """The rigid transform (4, 4) of a JSON file: translation_m and quaternion_xyzw, or matrix."""
+    values = _json(path)
+    try:
+        if "matrix" in values:
+            matrix = np.array(values["matrix"], np.float64).reshape(4, 4)
+        else:
+            rotation = rotation_from_quaternion(np.array(values["quaternion_xyzw"], np.float64))
+            matrix = rigid(rotation, np.array(values["translation_m"], np.float64).reshape(3))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadMessage(
+            f"{path}: a transform is a JSON object of translation_m [x, y, z] and quaternion_xyzw, or of a 4x4 matrix"
+        ) from error
+    turn = matrix[:3, :3]
+    if not np.isfinite(matrix).all() or not np.allclose(turn @ turn.T, np.eye(3), atol=0.01) or np.linalg.det(turn) < 0:
+        raise BadMessage(f"{path}: {matrix.tolist()} is not rigid")
+    return matrix
 
 
 def read_color(path: Path, intrinsics: Intrinsics) -> Array:
@@ -121,6 +154,13 @@ def _depth_npy(path: Path) -> Array:
         found = f"{depth.dtype} {depth.shape}" if isinstance(depth, np.ndarray) else "an archive"
         raise BadMessage(f"{path}: depth is {found}; float32 (H, W) in metres is needed")
     return depth
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(_bytes(path))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise BadMessage(f"{path}: not JSON ({error})") from error
 
 
 def _image(path: Path, flags: int) -> Array:
