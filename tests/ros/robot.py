@@ -80,6 +80,11 @@ class Robot:
         """One more topic that late listeners hear too."""
         return self._own.create_publisher(kind, topic, LATCHED)
 
+    def listen(self, kind: type, topic: str) -> None:
+        """Listen to one more topic, which nobody is sent otherwise; what comes is kept in `heard`."""
+        self._own.create_subscription(kind, topic, self.heard[topic.split("/")[-1]].append, QUEUE)
+        self.wait_for(lambda: self._own.count_publishers(topic) and self.node.count_subscribers(topic))
+
     def wait_for(self, condition: Callable[[], Any], *, seconds: float = 20.0) -> None:
         """Spin until the condition holds."""
         deadline = time.monotonic() + seconds

@@ -222,14 +222,6 @@ def test_the_selected_target_is_the_first_and_nobody_takes_its_place() -> None:
     assert selected_target(replace(result, objects=())) is None
 
 
-def test_cloud_points_hold_their_color_in_the_bits_of_a_float() -> None:
-    cloud = ObjectCloud(np.array([[1, 2, 3]], np.float32), np.array([[10, 20, 30]], np.uint8))
-    message = result_messages.cloud_message(cloud, result_messages.header_of(a_result()))
-    assert np.frombuffer(message.data, np.float32)[:3].tolist() == [1, 2, 3]
-    assert bytes(message.data[12:16]) == bytes([30, 20, 10, 0])  # PCL: blue, green, red on little-endian machines
-    assert [field.name for field in message.fields] == ["x", "y", "z", "rgb"]
-
-
 def test_the_camera_sends_what_a_reader_gets_back() -> None:
     frame = painted(0, {"red": (3, 4, 20, 30)})
     assert frame.depth_m is not None

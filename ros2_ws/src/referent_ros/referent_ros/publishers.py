@@ -14,6 +14,7 @@ from vision_msgs.msg import Detection2DArray, Detection3DArray, LabelInfo
 from referent.config import OutputConfig
 from referent.types import FrameResult, RgbdFrame, TrackedObject, TrackState
 from referent_ros import result_messages as messages
+from referent_ros.clouds import cloud_message, scene_cloud_message
 from referent_ros.label_values import LabelValues
 
 RELIABLE = QoSProfile(depth=5)
@@ -39,6 +40,7 @@ class Publishers:
         self._target_pose = create(PoseStamped, "~/target_pose", RELIABLE)
         self._target_mask = create(Image, "~/target_mask", RELIABLE)
         self._target_cloud = create(PointCloud2, "~/target_cloud", RELIABLE)
+        self._scene_cloud = create(PointCloud2, "~/scene_cloud", RELIABLE)
         self._transforms = create(TFMessage, "/tf", TRANSFORMS)
 
     def publish(self, frame: RgbdFrame, result: FrameResult) -> None:
@@ -51,6 +53,8 @@ class Publishers:
         self._objects.publish(messages.objects_message(result))
         self._tracks.publish(messages.tracks_message(result, values))
         self._publish_transforms(result)
+        if frame.depth_m is not None and self._scene_cloud.get_subscription_count() > 0:
+            self._scene_cloud.publish(scene_cloud_message(frame, labels, messages.header_of(result)))
         target = selected_target(result)
         if target is not None:
             self._publish_target(target, result)
@@ -85,7 +89,7 @@ class Publishers:
         if pose is not None:
             self._target_pose.publish(pose)
         if target.pose is not None and self._target_cloud.get_subscription_count() > 0:
-            self._target_cloud.publish(messages.cloud_message(target.pose.cloud, header))
+            self._target_cloud.publish(cloud_message(target.pose.cloud, header))
 
 
 def selected_target(result: FrameResult) -> TrackedObject | None:

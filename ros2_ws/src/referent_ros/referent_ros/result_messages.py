@@ -14,7 +14,7 @@ from referent_msgs.msg import PoseQuality as PoseQualityMessage
 from referent_msgs.msg import Provenance as ProvenanceMessage
 from referent_msgs.msg import TrackedObject as TrackedObjectMessage
 from referent_msgs.msg import TrackedObjectArray
-from sensor_msgs.msg import Image, PointCloud2, PointField
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import (
@@ -39,7 +39,6 @@ from referent.types import (
     Candidate,
     FrameResult,
     GroundingEvent,
-    ObjectCloud,
     ObjectPose,
     Provenance,
     TrackedObject,
@@ -296,24 +295,3 @@ def pose_stamped_message(tracked: TrackedObject, result: FrameResult) -> PoseSta
     """The pose of one object in the output frame, if it is known."""
     pose = located(tracked, result)
     return None if pose is None else PoseStamped(header=header_of(result, output_frame(result)), pose=pose.pose)
-
-
-def cloud_message(cloud: ObjectCloud, header: Header) -> PointCloud2:
-    """Points with x, y, z in metres and rgb packed in a float's bits, the layout RViz and PCL read."""
-    red, green, blue = cloud.rgb.astype(np.uint32).T
-    points = np.empty(len(cloud.points_m), [("xyz", np.float32, 3), ("rgb", np.uint32)])
-    points["xyz"], points["rgb"] = cloud.points_m, red << 16 | green << 8 | blue
-    fields = [
-        PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
-        for index, name in enumerate(("x", "y", "z", "rgb"))
-    ]
-    return PointCloud2(
-        header=header,
-        height=1,
-        width=len(points),
-        fields=fields,
-        point_step=points.itemsize,
-        row_step=points.nbytes,
-        data=array.array("B", points.tobytes()),
-        is_dense=True,
-    )
