@@ -39,7 +39,7 @@ def jumps(followed: Followed, method: str) -> tuple[int, int]:
         if pose is not None and followed.counts(place)
     ]
     turned = [_turned_rad(followed.category, a, b) for a, b in pairwise(known)]
-    return sum(turn > JUMP_RAD for turn in turned), len(turned)
+    return int(sum(turn > JUMP_RAD for turn in turned)), len(turned)
 
 
 def _turned_rad(category: str, a: tuple[Seen, Placed], b: tuple[Seen, Placed]) -> float:

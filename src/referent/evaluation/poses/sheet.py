@@ -22,7 +22,8 @@ MARGIN = 1.6  # of the box's outline
 
 def sheet(found: Sequence[tuple[str, Judged]]) -> Image.Image:
     """A tile for each of the worst poses: the true box green, the given one orange, its x, y, z red, green, blue."""
-    tiles = [_tile(name, one) for name, one in found]
+    frames = _frames(found)
+    tiles = [_tile(name, one, frames[_place(one)]) for name, one in found]
     rows = max(1, -(-len(tiles) // COLUMNS))
     whole = Image.new("RGB", (COLUMNS * TILE_PX, HEAD_PX + rows * (TILE_PX + TEXT_PX)), "white")
     words = "The worst poses: true box green, given box orange with its x red, y green, z blue"
@@ -33,17 +34,26 @@ def sheet(found: Sequence[tuple[str, Judged]]) -> Image.Image:
     return whole
 
 
-def frame_of(episode: Episode, index: int) -> RgbdFrame:
-    """A frame of an episode, drawn anew."""
-    shots = [(scene_of(episode), index)]
-    return simulate_many(shots, fps=episode.fps, width=WIDTH_PX, height=HEIGHT_PX)[0].frame
+def _place(one: Judged) -> tuple[Episode, int]:
+    return one.followed.episode, one.followed.seen[one.place].index
 
 
-def _tile(name: str, one: Judged) -> Image.Image:
+def _frames(found: Sequence[tuple[str, Judged]]) -> dict[tuple[Episode, int], RgbdFrame]:
+    """The frames that are shown, each drawn anew once."""
+    wanted = {_place(one) for _, one in found}
+    scenes = {episode: scene_of(episode) for episode, _ in wanted}
+    return {
+        (episode, index): simulate_many([(scenes[episode], index)], fps=episode.fps, width=WIDTH_PX, height=HEIGHT_PX)[
+            0
+        ].frame
+        for episode, index in wanted
+    }
+
+
+def _tile(name: str, one: Judged, frame: RgbdFrame) -> Image.Image:
     followed, seen = one.followed, one.followed.seen[one.place]
     given = followed.poses[TRACK][one.place]
     assert given is not None
-    frame = frame_of(followed.episode, seen.index)
     picture = frame.rgb.copy()
     draw_box(picture, seen.camera_from_object, followed.size_m, frame.intrinsics, color=TRUTH)
     draw_box(picture, given.camera_from_object, given.size_m, frame.intrinsics, color=GIVEN, axes=True)

@@ -8,7 +8,7 @@ from referent.evaluation.lines import Line
 from referent.evaluation.poses.follow import TRACK, Followed
 from referent.evaluation.poses.rows import Judged, Value, axis_deg, center_mm, judged_poses, nees_share, side_mm
 
-EACH = 8
+EACH = 8  # by each measure
 MEASURES: dict[str, Value] = {"centre mm": center_mm, "side mm": side_mm, "axis deg": axis_deg, "NEES": nees_share}
 
 
