@@ -8,7 +8,7 @@ import numpy as np
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
-from referent.geometry.camera import known_depth, points_at
+from referent.geometry.camera import known_depth, rays
 from referent.types import Array, ObjectCloud, RgbdFrame
 
 # The layout RViz and PCL read: color is packed in a float's bits.
@@ -28,16 +28,18 @@ def scene_cloud_message(frame: RgbdFrame, labels: Array, header: Header) -> Poin
 
     Points are in the camera's optical frame, so that frame's origin is the viewpoint of each.
     """
-    depth_m = np.full(labels.shape, np.nan, np.float32) if frame.depth_m is None else frame.depth_m
-    rows, columns = np.nonzero(known_depth(depth_m))
-    points = np.empty(len(rows), _INDEXED)
-    points["xyz"] = points_at(depth_m, rows, columns, frame.intrinsics)
-    points["rgb"], points["object"] = _packed(frame.rgb[rows, columns]), labels[rows, columns]
-    return _message(points, header)
+    if frame.depth_m is None:
+        return _message(np.empty(0, _INDEXED), header)
+    points = np.empty(labels.shape, _INDEXED)
+    with np.errstate(invalid="ignore"):
+        np.multiply(rays(frame.intrinsics), frame.depth_m[..., None], out=points["xyz"])
+    points["rgb"], points["object"] = _packed(frame.rgb), labels
+    return _message(points[known_depth(frame.depth_m)], header)
 
 
 def _packed(rgb: Array) -> Array:
-    red, green, blue = rgb.astype(np.uint32).T
+    """(...) uint32 of (..., 3) uint8."""
+    red, green, blue = (rgb[..., channel].astype(np.uint32) for channel in range(3))
     return np.asarray(red << 16 | green << 8 | blue)
 
 
