@@ -167,7 +167,7 @@ def _add_evaluate(commands: Any) -> None:
         "--scenes",
         type=int,
         metavar="N",
-        help="heldout: pictures, 150; regrounding: of each trial, 3; poses: clips, 10",
+        help="heldout: pictures, 150; regrounding: of each trial, 3; poses: clips, 8",
     )
     parser.add_argument("--first-seed", type=int, metavar="N", help="of these: 20000; below 10000 to develop")
     parser.add_argument("--parts", metavar="NAMES", help="heldout: of tracker,grounder,pipeline,first_mask")

@@ -35,14 +35,14 @@ class Plan:
     """How much is judged: every named scene once, and `scenes` random clips."""
 
     first_seed: int = FINAL_SEED
-    scenes: int = 10
+    scenes: int = 8
 
     def __post_init__(self) -> None:
         if self.scenes < 1 or self.first_seed < 0:
             raise ConfigError(f"{self.scenes} scenes from seed {self.first_seed}: at least 1 from seed 0 is needed")
 
     @classmethod
-    def of(cls, *, first_seed: int = FINAL_SEED, scenes: int = 10) -> Plan:
+    def of(cls, *, first_seed: int = FINAL_SEED, scenes: int = 8) -> Plan:
         """What a user may choose. Raises ConfigError."""
         return cls(first_seed, scenes)
 

@@ -14,10 +14,10 @@ from referent.evaluation.poses.follow import Followed
 from referent.evaluation.poses.freedom import BALLS, ROUND, angle_rad, least_turn, turn_between
 from referent.types import Array
 
-JUMP_RAD = np.deg2rad(15.0)
+JUMP_RAD = float(np.deg2rad(15.0))
 REST_M = 1e-4  # moved less than this between two frames is at rest
 REST_FRAMES = 30  # in a row, over which jitter is measured
-MOVED_M, TURNED_RAD = 0.02, np.deg2rad(2.0)  # of the camera, or of the object, that make drift worth measuring
+MOVED_M, TURNED_RAD = 0.02, float(np.deg2rad(2.0))  # of the camera, or of the object, that make drift worth measuring
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,22 @@ class Drift:
 
 
 def jumps(followed: Followed, method: str) -> tuple[int, int]:
-    """How often the axes turn by more than 15 degrees beside what is true, and between how many poses.
+    """How often the axes turn by more than 15 degrees beside what is true, and between how many poses."""
+    turned = turns(followed, method)
+    return sum(turn > JUMP_RAD for _, turn in turned), len(turned)
 
-    Both poses must count. Over a time without poses the last one is compared with the next.
+
+def turns(followed: Followed, method: str) -> list[tuple[int, float]]:
+    """For each pose but the first, its place and by how much its axes turned beside what is true since the one before.
+
+    Only poses that count. Over a time without poses the last one is compared with the next.
     """
     known = [
-        (seen, pose)
+        (place, seen, pose)
         for place, (seen, pose) in enumerate(zip(followed.seen, followed.poses[method], strict=True))
         if pose is not None and followed.counts(place)
     ]
-    turned = [_turned_rad(followed.category, a, b) for a, b in pairwise(known)]
-    return int(sum(turn > JUMP_RAD for turn in turned)), len(turned)
+    return [(b[0], _turned_rad(followed.category, a[1:], b[1:])) for a, b in pairwise(known)]
 
 
 def _turned_rad(category: str, a: tuple[Seen, Placed], b: tuple[Seen, Placed]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 
@@ -13,7 +13,7 @@ from referent.evaluation.lines import Line
 from referent.evaluation.poses.compare import Errors, compare
 from referent.evaluation.poses.episodes import SETTLING_FRAMES
 from referent.evaluation.poses.estimates import Statistic, estimate, mean, median, p90
-from referent.evaluation.poses.follow import METHODS, SINGLE, TRACK, Followed
+from referent.evaluation.poses.follow import MASK_PX, METHODS, SINGLE, TRACK, Followed, MaskChange
 from referent.evaluation.poses.freedom import BALLS, ROUND, Asked
 from referent.evaluation.poses.motion import drift, jitters_m, jumps
 
@@ -59,7 +59,7 @@ class Row:
             return None
         above = self.low is None or known.value >= self.low
         below = self.high is None or (known.value < self.high if self.short_of else known.value <= self.high)
-        return above and below
+        return bool(above and below)
 
     def line(self) -> Line:
         """The row as JSON values."""
@@ -253,11 +253,25 @@ def _covariance_rows(judged: Poses) -> list[Row]:
     nees = {name: of_values(poses, nees_share, mean) for name, poses in given.items()}
     middle = {name: of_values(poses, nees_share, median) for name, poses in given.items()}
     within = {name: of_values(poses, inside, mean) for name, poses in given.items()}
+    name = "NEES by degrees of freedom"
     return [
-        Row("covariance", "NEES by degrees of freedom, mean", nees, low=0.4, high=2.5),
-        Row("covariance", "NEES by degrees of freedom, median", middle),
+        Row("covariance", f"{name}, mean", nees, low=0.4, high=2.5),
+        Row("covariance", f"{name}, median", middle),
+        Row("covariance", f"{name}, mean, highest category", _category(given, nees_share, max), high=2.5),
+        Row("covariance", f"{name}, mean, lowest category", _category(given, nees_share, min), low=0.4),
         Row("covariance", "share inside the 95 % bound", within, low=0.90, high=0.99),
+        Row("covariance", "share inside, lowest category", _category(given, inside, min), low=0.90),
     ]
+
+
+def _category(given: Poses, value: Value, pick: Callable[..., Estimate]) -> dict[str, Estimate | None]:
+    """The mean of one category: the highest or the lowest."""
+    found: dict[str, Estimate | None] = {}
+    for name, poses in given.items():
+        categories = {one.followed.category for one in poses}
+        means = [of_values([o for o in poses if o.followed.category == c], value, mean) for c in sorted(categories)]
+        found[name] = pick((m for m in means if m is not None), key=lambda known: known.value, default=None)
+    return found
 
 
 def _mask_rows(followed: Sequence[Followed]) -> list[Row]:
@@ -265,20 +279,30 @@ def _mask_rows(followed: Sequence[Followed]) -> list[Row]:
         SINGLE: [(c, one.episode) for one in followed for c in one.masks if not c.through_track],
         TRACK: [(c, one.episode) for one in followed for c in one.masks if c.through_track],
     }
-    every = {n: [(1e3 * c.center_m, g) for c, g in cs if c.center_m is not None] for n, cs in changes.items()}
-    name = "mask off by 1-5 px: centre moves by"
-    rows = [
-        Row("masks", f"{name}, median", _of_pairs(every, median), "mm", high=4, short_of=True),
-        Row("masks", f"{name}, p90", _of_pairs(every, p90), "mm"),
-    ]
-    for px in sorted({c.grow_px for cs in changes.values() for c, _ in cs}):
-        of_px = {
-            n: [(1e3 * c.center_m, g) for c, g in cs if c.center_m is not None and c.grow_px == px]
-            for n, cs in changes.items()
-        }
-        rows.append(Row("masks", f"the same, {px:+d} px, median", _of_pairs(of_px, median), "mm"))
+    name = "centre moves by"
+    rows = []
+    for words, sizes in (("dilated", [px for px in MASK_PX if px > 0]), ("eroded", [px for px in MASK_PX if px < 0])):
+        of_sign = _moved_mm(changes, sizes)
+        title = f"mask {words} by 1-5 px: {name}"
+        rows += [
+            Row("masks", f"{title}, median", _of_pairs(of_sign, median), "mm", high=4, short_of=True),
+            Row("masks", f"{title}, p90", _of_pairs(of_sign, p90), "mm"),
+        ]
+    for px in MASK_PX:
+        of_px = _moved_mm(changes, [px])
+        rows.append(Row("masks", f"by {px:+d} px: {name}, median", _of_pairs(of_px, median), "mm"))
     lost = {n: [(100.0 * (c.center_m is None), g) for c, g in cs] for n, cs in changes.items()}
     return [*rows, Row("masks", "no pose is left", _of_pairs(lost, mean), "%")]
+
+
+Changes = Mapping[str, Sequence[tuple[MaskChange, Hashable]]]
+
+
+def _moved_mm(changes: Changes, sizes_px: Collection[int]) -> dict[str, list[tuple[float, Hashable]]]:
+    return {
+        name: [(1e3 * c.center_m, group) for c, group in of_method if c.center_m is not None and c.grow_px in sizes_px]
+        for name, of_method in changes.items()
+    }
 
 
 def _other_rows(followed: Sequence[Followed], judged: Poses) -> list[Row]:

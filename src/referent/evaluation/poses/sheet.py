@@ -11,7 +11,7 @@ from referent.evaluation.poses.drawing import GIVEN, TRUTH, corners_m, draw_box
 from referent.evaluation.poses.episodes import HEIGHT_PX, WIDTH_PX, Episode, scene_of
 from referent.evaluation.poses.follow import TRACK
 from referent.evaluation.poses.rows import Judged
-from referent.evaluation.poses.worst import MEASURES
+from referent.evaluation.poses.worst import Case
 from referent.geometry.camera import project
 from referent.sources.simulation.simulate import simulate_many
 from referent.types import Array, Intrinsics, RgbdFrame
@@ -20,10 +20,10 @@ COLUMNS, TILE_PX, TEXT_PX, HEAD_PX = 4, 300, 50, 34
 MARGIN = 1.6  # of the box's outline
 
 
-def sheet(found: Sequence[tuple[str, Judged]]) -> Image.Image:
+def sheet(found: Sequence[Case]) -> Image.Image:
     """A tile for each of the worst poses: the true box green, the given one orange, its x, y, z red, green, blue."""
     frames = _frames(found)
-    tiles = [_tile(name, one, frames[_place(one)]) for name, one in found]
+    tiles = [_tile(case, frames[_place(case.judged)]) for case in found]
     rows = max(1, -(-len(tiles) // COLUMNS))
     whole = Image.new("RGB", (COLUMNS * TILE_PX, HEAD_PX + rows * (TILE_PX + TEXT_PX)), "white")
     words = "The worst poses: true box green, given box orange with its x red, y green, z blue"
@@ -38,9 +38,9 @@ def _place(one: Judged) -> tuple[Episode, int]:
     return one.followed.episode, one.followed.seen[one.place].index
 
 
-def _frames(found: Sequence[tuple[str, Judged]]) -> dict[tuple[Episode, int], RgbdFrame]:
+def _frames(found: Sequence[Case]) -> dict[tuple[Episode, int], RgbdFrame]:
     """The frames that are shown, each drawn anew once."""
-    wanted = {_place(one) for _, one in found}
+    wanted = {_place(case.judged) for case in found}
     scenes = {episode: scene_of(episode) for episode, _ in wanted}
     return {
         (episode, index): simulate_many([(scenes[episode], index)], fps=episode.fps, width=WIDTH_PX, height=HEIGHT_PX)[
@@ -50,7 +50,8 @@ def _frames(found: Sequence[tuple[str, Judged]]) -> dict[tuple[Episode, int], Rg
     }
 
 
-def _tile(name: str, one: Judged, frame: RgbdFrame) -> Image.Image:
+def _tile(case: Case, frame: RgbdFrame) -> Image.Image:
+    one = case.judged
     followed, seen = one.followed, one.followed.seen[one.place]
     given = followed.poses[TRACK][one.place]
     assert given is not None
@@ -61,7 +62,7 @@ def _tile(name: str, one: Judged, frame: RgbdFrame) -> Image.Image:
     tile = Image.new("RGB", (TILE_PX, TILE_PX + TEXT_PX), "white")
     tile.paste(_cut(picture, corners, frame.intrinsics), (0, 0))
     text = (
-        f"{name} {MEASURES[name](one):.1f}: {followed.category} {followed.instance_id}, {100 * seen.share:.0f} % seen\n"
+        f"{case.measure} {case.value:.1f}: {followed.category} {followed.instance_id}, {100 * seen.share:.0f} % seen\n"
     )
     text += f"{followed.episode.scene} {followed.episode.seed}, frame {seen.index}, {given.source}"
     ImageDraw.Draw(tile).text((4, TILE_PX + 4), text, fill="black", font=ImageFont.load_default(size=13))
