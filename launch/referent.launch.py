@@ -1,4 +1,4 @@
-"""The node alone, for a robot that has a camera: remap the three image topics to the camera's."""
+"""The node alone, for a robot that has a camera: remap the image topics to the camera's."""
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
@@ -11,6 +11,7 @@ TOPICS = {
     "color": "color/image_rect",
     "camera_info": "color/camera_info",
     "depth": "depth/image_rect",
+    "depth_camera_info": "depth/camera_info",
     "instruction": "instruction",
 }
 

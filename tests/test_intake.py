@@ -133,3 +133,18 @@ def test_an_unknown_lens_matters_only_when_it_is_to_be_undone() -> None:
     an_intake().camera_info(info)
     with pytest.raises(BadMessage, match="distortion model 'thin_prism' is not one of"):
         an_intake(rectified=False).camera_info(info)
+
+
+def test_a_raw_topic_of_a_bending_lens_is_told_once_for_the_asking() -> None:
+    info = a_camera_info(64, 48, f=60)
+    info.d = np.array([-0.3, 0.1, 0.0, 0.0, 0.0])
+    intake = an_intake()
+    assert intake.raw_warning("/camera/color/image_raw") is None  # no distortion so far
+    intake.camera_info(info)
+    warning = intake.raw_warning("/camera/color/image_raw/compressed")
+    assert warning is not None
+    assert "set input.rectified to false" in warning
+    assert intake.raw_warning("/camera/color/image_rect") is None
+    undoing = an_intake(rectified=False)
+    undoing.camera_info(info)
+    assert undoing.raw_warning("/camera/color/image_raw") is None

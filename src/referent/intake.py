@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from referent.config import InputConfig
-from referent.errors import DepthNotRegistered, TransformUnavailable
+from referent.errors import BadMessage, DepthNotRegistered, TransformUnavailable
 from referent.frames.assembler import FrameAssembler
-from referent.frames.rectification import rectified_depth, rectified_rgb
+from referent.frames.rectification import largest_bend_px, rectified_depth, rectified_rgb
 from referent.frames.transforms import TransformBuffer
 from referent.geometry.registered import is_registered, register_depth
 from referent.messages import (
@@ -25,6 +27,8 @@ from referent.messages import (
     stamp_ns,
 )
 from referent.types import Array, Intrinsics, RgbdFrame
+
+_BEND_PX = 3.0  # lenses that bend less are as good as rectified
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class CameraIntake:
         self._color: _Calibration | None = None
         self._depth: _Calibration | None = None
         self._color_frame = ""
+        self._unused_lens: Lens | None = None  # color's by its newest camera_info, while images are taken as rectified
         self.registers = False  # whether the newest depth image was registered here
         self.knows_depth = False  # whether any pixel of it is known
 
@@ -64,8 +69,21 @@ class CameraIntake:
     def camera_info(self, msg: Any) -> None:
         """The calibration of color from here on. Raises BadMessage."""
         self._color = self._calibration(msg)
+        if self._config.rectified:
+            with suppress(BadMessage):  # an unknown lens matters only where it is to be undone
+                self._unused_lens = lens_from_camera_info(msg)
         self._color_frame = self._color_frame or self._color.frame
         self._assembler.set_camera_info(self._color.camera, self._color.frame)
+
+    def raw_warning(self, color_topic: str) -> str | None:
+        """What to set when the topic's name and the lens say that color is not rectified though it is taken so."""
+        bend_px = 0.0 if self._unused_lens is None else largest_bend_px(self._unused_lens)
+        if bend_px < _BEND_PX or "raw" not in re.split(r"[/_]", color_topic):
+            return None
+        return (
+            f"{color_topic} is raw by its name, and its camera_info tells of a lens that moves pixels by up to "
+            f"{bend_px:.0f} px: set input.rectified to false, or give rectified images"
+        )
 
     def depth_camera_info(self, msg: Any) -> None:
         """The calibration of depth's own camera; not needed when depth comes registered. Raises BadMessage."""

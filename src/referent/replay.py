@@ -58,7 +58,7 @@ def replay(job: ReplayJob) -> dict[str, Any]:
             return recorder.close(
                 wall_s=time.perf_counter() - started,
                 drops=dict(source.drops),
-                warnings=[] if watch.warning is None else [watch.warning],
+                warnings=[*source.warnings, *([] if watch.warning is None else [watch.warning])],
                 config=to_tree(job.config),
                 models=models_of(job.config),
                 versions=versions(),

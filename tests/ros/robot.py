@@ -157,12 +157,18 @@ class Robot:
 
 @contextmanager
 def a_robot(
-    *, make_pipeline: MakePipeline = color_pipeline, best_effort: bool = False, start: bool = True, **settings: object
+    *,
+    make_pipeline: MakePipeline = color_pipeline,
+    best_effort: bool = False,
+    start: bool = True,
+    cli_args: Sequence[str] = (),
+    **settings: object,
 ) -> Iterator[Robot]:
     """A robot with Referent on board; settings are written group__name."""
     rclpy.init()
     try:
-        node = ReferentNode(make_pipeline, parameter_overrides=overrides(output__diagnostics_period_s=0.2, **settings))
+        parameters = overrides(output__diagnostics_period_s=0.2, **settings)
+        node = ReferentNode(make_pipeline, parameter_overrides=parameters, cli_args=list(cli_args))
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         robot = Robot(executor, node, best_effort=best_effort)

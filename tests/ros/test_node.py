@@ -7,7 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from painted import HEIGHT, WIDTH, painted
+from painted import CAMERA, HEIGHT, WIDTH, painted
 from referent_msgs.msg import TrackedObject
 from robot import a_robot
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -175,6 +175,18 @@ def test_depth_that_does_not_fit_color_is_told_though_its_frame_says_it_does() -
             robot.show(frame)
         status = robot.wait_for_diagnosis("input", "depth does not fit color")
         assert "scaled by 1.2" in status.message
+
+
+def test_a_raw_topic_of_a_bending_lens_is_told_with_the_setting_that_mends_it() -> None:
+    arguments = ["--ros-args", "-r", "color/image_rect:=color/image_raw"]
+    with a_robot(start=False, cli_args=arguments) as robot:
+        robot.node.start()
+        robot.wait_for(robot.info.get_subscription_count)
+        info = camera_messages.camera_info_message(robot.header(painted(0, RED)), CAMERA)
+        info.d = [-0.4, 0.1, 0.0, 0.0, 0.0]
+        robot.info.publish(info)
+        robot.wait_for_diagnosis("input", "/color/image_raw is raw by its name")
+        assert "input.rectified" in robot.diagnosis("input").message
 
 
 def test_a_picture_whose_size_differs_from_camera_info_is_told_and_costs_itself_only() -> None:

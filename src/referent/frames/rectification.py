@@ -41,17 +41,37 @@ def rectified_depth(depth_m: Array, lens: Lens) -> Array:
 
 
 @lru_cache(maxsize=4)
+def largest_bend_px(lens: Lens) -> float:
+    """How far a straight line of the world may lie from where it is in the rectified picture, if that is not done."""
+    if lens.changes_nothing:
+        return 0.0
+    x, y = _raw_places(lens)
+    columns, rows = np.arange(lens.camera.width), np.arange(lens.camera.height)[:, None]
+    inside = (x >= 0) & (x < lens.camera.width) & (y >= 0) & (y < lens.camera.height)
+    return float(np.hypot(x - columns, y - rows)[inside].max(initial=0.0))
+
+
+@lru_cache(maxsize=4)
 def _maps(lens: Lens) -> _Maps:
+    x, y = _raw_places(lens)
+    depth, _ = cv2.convertMaps(x, y, cv2.CV_16SC2, nninterpolation=True)
+    return _Maps(cv2.convertMaps(x, y, cv2.CV_16SC2), depth, _depth_scale(lens, _rotation(lens)))
+
+
+def _raw_places(lens: Lens) -> tuple[Array, Array]:
+    """(H, W) float32 x and y in the raw picture of each rectified pixel."""
     camera = lens.camera
     fx, fy, cx, cy = lens.raw
     raw = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
     seen = np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1]])
-    rotation = np.array(lens.rotation).reshape(3, 3)
     d = np.array(lens.coefficients or (0.0,) * 4)
     of_lens = cv2.fisheye.initUndistortRectifyMap if lens.model == "equidistant" else cv2.initUndistortRectifyMap
-    x, y = of_lens(raw, d, rotation, seen, (camera.width, camera.height), cv2.CV_32FC1)
-    depth, _ = cv2.convertMaps(x, y, cv2.CV_16SC2, nninterpolation=True)
-    return _Maps(cv2.convertMaps(x, y, cv2.CV_16SC2), depth, _depth_scale(lens, rotation))
+    x, y = of_lens(raw, d, _rotation(lens), seen, (camera.width, camera.height), cv2.CV_32FC1)
+    return np.asarray(x), np.asarray(y)
+
+
+def _rotation(lens: Lens) -> Array:
+    return np.array(lens.rotation).reshape(3, 3)
 
 
 def _depth_scale(lens: Lens, rotation: Array) -> Array | None:

@@ -89,6 +89,12 @@ class BagSource:
         """The first fault of each kind of bad message."""
         return dict(self._first_fault)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about the present iteration's camera."""
+        warning = self._intake.raw_warning(self.topics.color)
+        return () if warning is None else (warning,)
+
     def truth_lines(self) -> Iterator[dict[str, Any]]:
         """Ground truth of simulated recordings, frame by frame; nothing in others. BadMessage when damaged."""
         with open_bag(self.path) as bag:

@@ -80,7 +80,9 @@ class Listener:
             **self._intake.counts,
             **extra,
         }
-        return input_status(inputs, seconds, publishers=publishers, values=values, warnings=self._live.warnings)
+        raw = self._intake.raw_warning(inputs.color.topic)
+        warnings = (*self._live.warnings, *(() if raw is None else (raw,)))
+        return input_status(inputs, seconds, publishers=publishers, values=values, warnings=warnings)
 
     @property
     def is_open(self) -> bool:
