@@ -26,8 +26,8 @@ def lay_many(
 ) -> Array:
     """`starts` (K, 4, 4) model_from_points, each moved until `points_m` (M, 3) lie on the surface of the model.
 
-    Weights are Tukey's with a kernel that narrows between two shares of the diameter; points whose normals (M, 3) disagree do
-    not count, where of an open sheet a normal and its opposite are the same.
+    Weights are Tukey's with a kernel that narrows between two shares of the diameter. Points whose normals (M, 3)
+    disagree do not count; of an open sheet a normal and its opposite are the same.
     """
     middle, scale = surface.points_m.mean(axis=0), diameter_m / 2
     points, own = points_m.astype(np.float32), normals.astype(np.float32)

@@ -63,14 +63,14 @@ def _step(
     """One Gauss-Newton step in the camera's axes about the model's centre."""
     rotation, center = pose[:3, :3], pose[:3, :3] @ model.center_m + pose[:3, 3]
     in_model = (points - pose[:3, 3]) @ rotation
-    apart_m, near = map(np.asarray, tree.query(in_model, distance_upper_bound=kernel_m, workers=1))
+    gate_m = kernel_m + model.spacing_m
+    apart_m, near = map(np.asarray, tree.query(in_model, distance_upper_bound=gate_m, workers=1))
     found = np.isfinite(apart_m)
-    weight = np.zeros(len(points))
-    weight[found] = (1 - (apart_m[found] / kernel_m) ** 2) ** 2
     near = np.where(found, near, 0)
     on_model = (surface[near] - model.center_m) @ rotation.T
     facing = normals[near] @ rotation.T
     error_m = np.einsum("ni,ni->n", points - center - on_model, facing)
+    weight = found * np.maximum(0, 1 - (error_m / kernel_m) ** 2) ** 2
     jacobian = np.concatenate([facing, np.cross(on_model, facing)], axis=1)
     weighted = jacobian * weight[:, None]
     information = weighted.T @ jacobian

@@ -31,6 +31,8 @@ class View:
     around: Array  # (h, w) bool: the mask and a border, as masks are off by a few pixels
     intrinsics: Intrinsics  # of this part of the picture
     tolerance_m: float  # depths this close agree
+    top: int  # row and column of its first pixel in the whole picture
+    left: int
 
 
 def view_around(
@@ -50,7 +52,17 @@ def view_around(
         intrinsics, width=depth.shape[1], height=depth.shape[0], cx=intrinsics.cx - left, cy=intrinsics.cy - top
     )
     tolerance_m = max(_AGREE_SHARE * diameter_m, _AGREE_AT_1_M * z_m, 3 * noise_m)
-    return View(near, np.where(known, far, 0), inside, around, camera, tolerance_m)
+    return View(near, np.where(known, far, 0), inside, around, camera, tolerance_m, top, left)
+
+
+def points_in(view: View, depth_m: Array, *, z_m: float, within_m: float) -> Array:
+    """(N, 3) all that was measured in the mask but at depth edges, and no farther than `within_m` from depth `z_m`."""
+    inside = cv2.erode(view.mask.astype(np.uint8), _WINDOW).astype(bool) & (view.far_m > 0)
+    inside &= (view.far_m - view.near_m < 2 * view.tolerance_m) & (np.abs(view.near_m - z_m) < within_m)
+    rows, columns = np.nonzero(inside)
+    camera = view.intrinsics
+    z = depth_m[rows + view.top, columns + view.left]
+    return np.stack([(columns - camera.cx) / camera.fx * z, (rows - camera.cy) / camera.fy * z, z], axis=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,7 +39,7 @@ def all_around(model: ObjectModel, points_m: Array, view: View, up_in_camera: Ar
     likely = np.argsort(-_likelihood(model, few[glance], rough, view), kind="stable")[:_PROMISING]
     ends = _laid(model, few, normals, rough[likely], steps=12, kernels=(0.2, 0.05))
     poses = np.stack([rigid_inverse(end) for end in ends])
-    return poses, np.array([_score(model, pose, few, view) for pose in poses])
+    return poses, np.array([glance_score(model, pose, few, view) for pose in poses])
 
 
 def spread(points_m: Array, count: int, cell_m: float) -> Array:
@@ -139,7 +139,7 @@ def _likelihood(model: ObjectModel, points_m: Array, ends: Array, view: View) ->
     return np.asarray((1 + render_scores(in_camera, view, slack_m=3 * view.tolerance_m)) * explained)
 
 
-def _score(model: ObjectModel, pose: Array, points_m: Array, view: View) -> float:
+def glance_score(model: ObjectModel, pose: Array, points_m: Array, view: View) -> float:
     """The render score at few points, times the share of the measured points that the model explains."""
     seen = seen_points(model, pose, view.intrinsics, count=_COARSE)
     in_model = (points_m - pose[:3, 3]) @ pose[:3, :3]

@@ -40,11 +40,11 @@ def fit_covariance(
     return _symmetric(_turns_freely(covariance, model, axes))
 
 
-def with_rival(covariance: Array, turn: Array) -> Array:
-    """The covariance when another pose, turned by `turn` (3,) [rad] about the camera's axes, is as likely."""
-    wider = covariance.copy()
-    wider[3:, 3:] += np.outer(turn, turn) / max(1.0, np.linalg.norm(turn) / UNKNOWN_ANGLE_RAD) ** 2
-    return _symmetric(wider)
+def with_rival(covariance: Array, move_m: Array, turn: Array) -> Array:
+    """The covariance when another pose is as likely: moved by `move_m` (3,), turned by `turn` (3,) [rad]."""
+    turn = turn * min(1.0, UNKNOWN_ANGLE_RAD / max(float(np.linalg.norm(turn)), 1e-9))
+    away = np.concatenate([move_m, turn])
+    return _symmetric(covariance + np.outer(away, away))
 
 
 def is_orientation_known(covariance: Array) -> bool:
