@@ -10,7 +10,7 @@ from referent.geometry.footprint import (
     Circle,
     closeness_yaw,
     fit_circle,
-    hull_corners,
+    elongated_yaw,
     least_area_yaw,
     outlines,
     rectangle_residual_m,
@@ -29,7 +29,8 @@ _ROUND_DEPTH = 0.85  # depths along the view, in radii: the near half of a round
 _ROUND_MIDDLE = 0.03  # of the points of a round thing seen from above lie within half its radius
 _OVERLOOK_SINE = 0.25  # a camera this much above the horizon sees the far side of the top
 _RIM_SHARE = 0.12  # of the radius
-_ALL_AROUND = 0.7  # of the directions
+_ALL_AROUND = 0.58  # of the directions
+_CELL_M = 0.005
 _CLEARLY_SMALLER = 0.9  # of the area
 _OUT_M = 0.004  # what stands out of a round body does so by this much, or more of a large one
 _OUT_SHARE = 0.08
@@ -127,6 +128,8 @@ def _best_yaw(ground: Array, whole: Array, facing: Array, near_m: float, *, over
     Where the whole outline is seen, the clearly smaller rectangle around it is the better one: closeness lays the sides
     of what is no box, such as a banana, across it.
     """
+    if overlooked and (long := elongated_yaw(ground, _CELL_M)) is not None:
+        return long
     close = closeness_yaw(ground, near_m)
     if overlooked and _area_m2(whole, least := least_area_yaw(whole)) < _CLEARLY_SMALLER * _area_m2(whole, close):
         return least
@@ -182,7 +185,7 @@ def _round_footprint(
     circles = [c for c in (of_whole, of_facing) if c is not None and _is_filled(c.radius_m, width, depth)]
     circle = min(circles, key=lambda c: c.residual_m, default=None)
     if circle is None or circle.residual_m > _ROUND_RATIO * rectangle_residual_m(facing, yaw):
-        body = round_body(hull_corners(ground), ground, max(_NEAR_M, noise_m))
+        body = round_body(ground, max(_NEAR_M, noise_m))
         return body if body is not None and _is_body(body, ground, down) else None
     # Seen from above, a round thing has a far rim or a top in its middle; the hollow of a banana has neither.
     central = np.linalg.norm(ground - circle.center_m, axis=1) < circle.radius_m / 2

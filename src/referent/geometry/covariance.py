@@ -6,14 +6,15 @@ import numpy as np
 
 from referent.config import GeometryConfig
 from referent.geometry.box import BoxFit
+from referent.geometry.faces import BEHIND_ROUND
 from referent.geometry.noise import depth_sigma_m, independent_samples
 from referent.types import Array, OrientedBox
 
 UNKNOWN_ANGLE_RAD = np.pi / np.sqrt(3)  # a uniform angle: the yaw of a bottle
 _REFERENCE_M = 0.5  # the floors hold at this distance and grow with it
-_SIDE_SHARE = 0.05  # of a side: what one view's box is off by beside noise (9 mm on an 85 mm cube)
-_YAW_RAD = np.deg2rad(5.0)  # of a box of which two faces are seen
-_TILT_UP_RAD = np.deg2rad(1.0)  # gravity from the transform tree
+_SIDE_SHARE = 0.03  # of a side: what one view's box is off by beside noise
+_YAW_RAD = np.deg2rad(3.5)  # of a box of which two faces are seen
+_TILT_UP_RAD = np.deg2rad(0.7)  # gravity from the transform tree
 _TILT_PLANE_RAD = np.deg2rad(2.5)  # the normal of a support fitted in a ring
 
 
@@ -26,6 +27,8 @@ def pose_covariance(fit: BoxFit, fx: float, config: GeometryConfig, *, gravity_k
     axes, center = box.camera_from_object[:3, :3], box.camera_from_object[:3, 3]
     position = (axes * _along_sides_m(fit, fx, config) ** 2) @ axes.T
     position += _of_missing(fit, missing_m)
+    if fit.is_round:
+        position += _behind_round(fit)
     rotation = (axes * _about_sides_rad(fit, fx, config, gravity_known=gravity_known) ** 2) @ axes.T
     covariance = np.zeros((6, 6))
     covariance[:3, :3], covariance[3:, 3:] = position, rotation
@@ -73,6 +76,14 @@ def _of_missing(fit: BoxFit, missing_m: Array) -> Array:
         up = fit.box.camera_from_object[:3, 2]
         directions = directions - np.outer(directions @ up, up)
     return np.asarray((directions.T * (missing_m / 2) ** 2) @ directions)
+
+
+def _behind_round(fit: BoxFit) -> Array:
+    """(3, 3) position covariance for what a round thing may hide behind itself, such as a mug its handle."""
+    up, center = fit.box.camera_from_object[:3, 2], fit.box.camera_from_object[:3, 3]
+    away = center - up * (center @ up)
+    away = away / max(float(np.linalg.norm(center)), 1e-9)
+    return np.outer(away, away) * (BEHIND_ROUND / 2 * float(fit.box.size_m[:2].mean())) ** 2
 
 
 def _along_sides_m(fit: BoxFit, fx: float, config: GeometryConfig) -> Array:

@@ -10,11 +10,12 @@ from referent.geometry.box import BoxFit
 from referent.types import Array
 
 _QUANTILE = 0.01  # of the points may lie outside the box at each end
-_SIDE_SHARE = 0.05  # of a side: what one view's face is off by beside noise
+_SIDE_SHARE = 0.04  # of a side: what one view's face is off by beside noise
 _MEMORY = 20.0  # a face's past weighs at most as much as so many frames as good as its best
 _SHRINKING = 0.1  # a face that moves inwards by more than its sigma does so this much slower
 _UNOBSERVED_SHARE = 0.25  # of a side: a face less sure than this was not seen
 _UNOBSERVED_M = 0.015
+BEHIND_ROUND = 0.2  # of its width: what a round thing may hide behind itself, such as a mug its handle
 _SHARP_VIEW = 0.7
 
 
@@ -113,9 +114,12 @@ def _hidden_m(axes: Array, missing_m: Array, *, on_floor: bool) -> Array:
 def _behind_m(axes: Array, view: Array, fit: BoxFit, sides: Array) -> Array:
     """(2, 3) how far each face may be behind what is seen, when the view does not reach the object's far side."""
     behind = np.zeros((2, 3))
+    along = view @ axes
+    if fit.is_round:
+        behind[1, :2] = np.where(along[:2] > 0, along[:2], 0.0) * BEHIND_ROUND * sides[:2]
+        behind[0, :2] = np.where(along[:2] < 0, -along[:2], 0.0) * BEHIND_ROUND * sides[:2]
     if fit.far_side_seen:
         return behind
-    along = view @ axes
     deep = np.abs(along) >= min(_SHARP_VIEW, float(np.abs(along).max()))
     if fit.on_floor:
         deep[2] = False

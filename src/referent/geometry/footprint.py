@@ -17,6 +17,9 @@ _YAW_POINTS = 300
 _OUTLINE_POINTS = 48
 _HULL_POINTS = 4000
 _TRIPLES = 200
+_STRIPS = 40
+_LONG = 2.0  # times as long as wide, by standard deviations
+_FILLED = 0.6  # of its rectangle
 _SECTORS = 36  # of ten degrees each
 _ROUND_SHARE = 0.04  # of its radius: how far the hull of something round may be from its circle
 _BODY_ARC = 0.28  # of all directions in which the hull must follow the circle: 100 degrees
@@ -132,14 +135,15 @@ def _arc_rad(offsets: Array) -> float:
     return float(2 * np.pi - gaps.max())
 
 
-def round_body(hull_m: Array, points_m: Array, tolerance_m: float) -> Circle | None:
-    """The circle that most of a footprint's hull follows, whatever else stands out of it; None when none does.
+def round_body(points_m: Array, tolerance_m: float) -> Circle | None:
+    """The circle that most of a footprint's rim follows, whatever else stands out of it; None when none does.
 
-    `hull_m` (N, 2) are the hull's corners, `points_m` (M, 2) all points. The circles through three corners are tried;
-    the best has corners near it on the widest arc. A rectangle's hull has corners in few directions only, whatever
-    circle is laid through them.
+    `points_m` (N, 2) have the camera towards negative y. The rim are the hull's corners and what is nearest to the
+    camera; the circles through three of its points are tried, and the best has rim near it on the widest arc. Of a
+    rectangle's rim little is near any one circle.
     """
-    if len(hull_m) < 6:
+    hull_m = np.concatenate([hull_corners(points_m), near_rim(points_m)])
+    if len(hull_m) < 8:
         return None
     picks = _triples(len(hull_m))
     centers, radii = _through(hull_m[picks[:, 0]], hull_m[picks[:, 1]], hull_m[picks[:, 2]])
@@ -183,6 +187,36 @@ def _through(a: Array, b: Array, c: Array) -> tuple[Array, Array]:
         b2, c2 = (ab**2).sum(axis=1), (ac**2).sum(axis=1)
         middle = np.stack([ac[:, 1] * b2 - ab[:, 1] * c2, ab[:, 0] * c2 - ac[:, 0] * b2], axis=1) / twice[:, None]
     return a + middle, np.linalg.norm(middle, axis=1)
+
+
+def near_rim(points_m: Array) -> Array:
+    """(N, 2) of (M, 2) points those nearest to the camera, towards negative y, in each of 40 strips across x."""
+    low, high = np.quantile(points_m[:, 0], [0.01, 0.99])
+    strip = np.floor((points_m[:, 0] - low) / max(high - low, 1e-9) * _STRIPS).astype(int)
+    order = np.lexsort((points_m[:, 1], strip))
+    strip, ordered = strip[order], points_m[order]
+    first = np.flatnonzero(np.diff(strip, prepend=-2) > 0)
+    counts = np.diff(first, append=len(strip))
+    third = first + np.minimum(2, counts - 1)  # the very nearest may be a stray
+    inside = (strip[first] >= 0) & (strip[first] < _STRIPS) & (counts >= 3)
+    return np.asarray(ordered[third[inside]])
+
+
+def elongated_yaw(points_m: Array, cell_m: float) -> float | None:
+    """The yaw in [0, 90) degrees, in radians, of the long axis of something long that does not fill its rectangle.
+
+    The long axis of a hammer is its handle's, whatever its head does to rectangles. None for everything else.
+    """
+    middle = points_m.mean(axis=0)
+    spread, axes = np.linalg.eigh(np.cov((points_m - middle).T))
+    if spread[1] < _LONG**2 * max(spread[0], 1e-12):
+        return None
+    along = (points_m - middle) @ axes
+    sides = np.ptp(along, axis=0)
+    cells = np.unique(np.floor(along / cell_m).astype(int), axis=0)
+    if len(cells) * cell_m**2 > _FILLED * float(np.prod(sides)):
+        return None
+    return float(np.arctan2(axes[1, 1], axes[0, 1]) % (np.pi / 2))
 
 
 def hull_corners(points_m: Array) -> Array:

@@ -13,18 +13,18 @@ from referent.types import Array, OrientedBox
 
 _MEMORY = 30  # frames
 _SURE_FRAMES = 5  # that showed its axes: it has them, though other views do not show them
+_WHOLE = 0.15  # of its longest side may be missing of what is seen whole
 _LEANING_COS = np.cos(np.deg2rad(20.0))  # an axis that leans more was tipped over, not measured wrongly
 _LARGEST_TURN_RAD = np.deg2rad(10.0)  # of one frame's yaw from what is known, in what it may change
 
 
 class Shape:
-    """An object's box in the object's own frame, which is that of its first box."""
+    """An object's box in the object's own frame, which is where its box was at first."""
 
-    def __init__(self, first: Look) -> None:
+    def __init__(self, first: Look, camera_from_object: Array) -> None:
         self.axes = np.eye(3)  # columns: the box's axes in the object's frame
-        camera_from_object = first.fit.box.camera_from_object
         self.faces = self._faces(first, camera_from_object)
-        self._tilts = self._turns = 1
+        self._tilts = self._turns = self._whole_frames = 1
         self._round = float(first.fit.is_round)
         self._known = float(first.fit.box.orientation_known)
         self._seen_known = int(first.fit.box.orientation_known)  # frames that showed its axes, a handle say
@@ -41,14 +41,10 @@ class Shape:
 
     def learn(self, seen: Look, camera_from_object: Array) -> None:
         """Take in one more frame in which the object is at `camera_from_object` (4, 4)."""
-        rate = 1.0 / min(self._turns + 1, _MEMORY)
-        self._round += rate * (float(seen.fit.is_round) - self._round)
-        self._known += rate * (float(seen.fit.box.orientation_known) - self._known)
-        self._seen_known += int(seen.fit.box.orientation_known)
         before = self.axes
         self._straighten(seen, camera_from_object)
-        if seen.fit.upright and seen.fit.box.orientation_known and not seen.fit.is_round:
-            self._turn(seen.fit, camera_from_object)
+        if seen.missing_m.max() < _WHOLE * seen.fit.box.size_m.max():  # what is cut off makes corners where none are
+            self._learn_axes(seen.fit, camera_from_object)
         self.axes = proper(self.axes)
         self.faces = self.faces.turned(before.T @ self.axes).merged(self._faces(seen, camera_from_object))
 
@@ -57,6 +53,15 @@ class Shape:
         axes = camera_from_object[:3, :3] @ self.axes
         center = axes @ self.faces.center_m + camera_from_object[:3, 3]
         return OrientedBox(rigid(axes, center), self.faces.size_m, point_count, self.orientation_known)
+
+    def _learn_axes(self, fit: BoxFit, camera_from_object: Array) -> None:
+        """Whether it is round, and its yaw if not, by one frame that shows it whole."""
+        self._whole_frames = min(self._whole_frames + 1, _MEMORY)
+        self._round += (float(fit.is_round) - self._round) / self._whole_frames
+        self._known += (float(fit.box.orientation_known) - self._known) / self._whole_frames
+        self._seen_known += int(fit.box.orientation_known)
+        if fit.upright and fit.box.orientation_known and not fit.is_round:
+            self._turn(fit, camera_from_object)
 
     def _straighten(self, seen: Look, camera_from_object: Array) -> None:
         """Bring the third axis nearer to what this frame says is up, while the object stands."""

@@ -25,6 +25,8 @@ _SURE_OVERLAP = 0.8  # no other start is tried
 _REJECTS = 5  # frames in a row that fit nowhere: the object is learned anew
 _NEAR_M = 0.02
 _LAID_SIGMA = np.array([0.001] * 3 + [0.005] * 3)  # m and rad: what a registration is off by at least
+_STANDING_RAD = np.deg2rad(2.0)  # what stands on a level support is upright to this
+_TIPPED_COS = np.cos(np.deg2rad(25.0))  # what leans more does not stand
 _STANDING_COS = np.cos(np.deg2rad(10.0))  # what leans less and stands is upright
 
 
@@ -80,9 +82,10 @@ class PoseTrack:
                 return pose
         view = _View(frame, seen, fixed_from_camera, up_in_camera is not None)
         if self._life is not None and not self._life.follow(view, self._config):
-            self._life = None
+            self._life = _Life(view, _moved_over(view, self._last_box))
         if self._life is None:
-            self._life = _Life(_continued(view, self._last_box))
+            view = _continued(view, self._last_box)
+            self._life = _Life(view, view.seen.fit.box.camera_from_object)
         pose = self._life.pose(view, self._config)
         self._last_box = pose.box
         return pose
@@ -112,15 +115,20 @@ def _continued(view: _View, last: OrientedBox | None) -> _View:
     return replace(view, seen=replace(view.seen, fit=replace(fit, box=box)))
 
 
+def _moved_over(view: _View, last: OrientedBox | None) -> Array:
+    """(4, 4) where this frame's box is, turned as the last one: a box seen in part has no say in how it is turned."""
+    fresh = view.seen.fit.box.camera_from_object
+    return fresh if last is None else rigid(last.camera_from_object[:3, :3], fresh[:3, 3])
+
+
 class _Life:
     """An object from the frame it was learned at until it fits no more."""
 
-    def __init__(self, view: _View) -> None:
+    def __init__(self, view: _View, camera_from_object: Array) -> None:
         seen = view.seen
-        camera_from_object = seen.fit.box.camera_from_object
         self._born_ns = self._measured_ns = view.frame.stamp_ns
         self._keyframes = Keyframes(seen, camera_from_object)
-        self._shape = Shape(seen)
+        self._shape = Shape(seen, camera_from_object)
         moving = view.fixed_from_camera is None  # what rests moves too, seen from a camera that moves
         self._motion = Motion(view.fixed @ camera_from_object, np.diag(_LAID_SIGMA**2), self._born_ns, moving=moving)
         self._fixed_known = view.fixed_from_camera is not None
@@ -201,11 +209,12 @@ class _Life:
         if fit.box.orientation_known and self._shape.orientation_known:
             information[3:, 3:] = np.linalg.inv(covariance[3:, 3:])
             apart[3:] = rotation_vector(fresh[:3, :3] @ learned[:3, :3].T)
-        both = laid.information + information
+        upright, lean = _standing(learned, view)
+        both = laid.information + information + upright
         contradiction = apart @ information @ np.linalg.solve(both, laid.information @ apart)
         if contradiction > GATE:
-            return laid
-        shift = np.linalg.solve(both, information @ apart)
+            both, information = laid.information + upright, np.zeros((6, 6))
+        shift = np.linalg.solve(both, information @ apart + upright @ lean)
         old = laid.camera_from_object
         pose = rigid(rotation_of(shift[3:]) @ old[:3, :3], old[:3, 3] + shift[:3])
         return _Measured(pose, both, laid.registration)
@@ -253,6 +262,18 @@ def _information(laid: Registration, pose: Array, view: _View) -> Array:
     covariance = np.linalg.inv(information + loosest) + np.diag(_LAID_SIGMA**2)
     turn = np.kron(np.eye(2), pose[:3, :3])
     return np.asarray(turn @ np.linalg.inv(covariance) @ turn.T)
+
+
+def _standing(learned: Array, view: _View) -> tuple[Array, Array]:
+    """(6, 6) information that what stands on a level support stands upright, and (6,) the turn that brings it there."""
+    nothing = np.zeros((6, 6)), np.zeros(6)
+    up = view.seen.up
+    if up is None or not view.gravity_known or view.seen.floor_m is None or learned[:3, 2] @ up < _TIPPED_COS:
+        return nothing
+    information, lean = nothing
+    information[3:, 3:] = (np.eye(3) - np.outer(up, up)) / _STANDING_RAD**2
+    lean[3:] = np.cross(learned[:3, 2], up)
+    return information, lean
 
 
 def _stood_up(box: OrientedBox, up: Array | None) -> OrientedBox:
