@@ -88,8 +88,9 @@ class Publishers:
         pose = messages.pose_stamped_message(target, result)
         if pose is not None:
             self._target_pose.publish(pose)
-        if target.pose is not None and self._target_cloud.get_subscription_count() > 0:
-            self._target_cloud.publish(cloud_message(target.pose.cloud, header))
+        cloud = None if target.pose is None else target.pose.cloud
+        if cloud is not None and len(cloud.points_m) and self._target_cloud.get_subscription_count() > 0:
+            self._target_cloud.publish(cloud_message(cloud, header))
 
 
 def selected_target(result: FrameResult) -> TrackedObject | None:
