@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import cv2
@@ -107,7 +107,7 @@ class _Follower:
         pose = _step(self._track, view, mask)
         self.followed.took_s.append(time.perf_counter() - began)
         self.followed.seen.append(seen)
-        single = self._single(view, mask) if mask.any() else None
+        single = self._single(view, mask)
         rarely = seen.index % EVERY == 0 and sees_well(seen)
         poses = {
             TRACK: placed(pose),
@@ -118,17 +118,15 @@ class _Follower:
         for name, given in poses.items():
             self.followed.poses[name].append(given)
         if rarely and single is not None:
-            self._try_masks(view, single, seen.index, lambda grown: self._single(view, grown))
+            self._try_masks(view, single, seen.index)
         self._track_masks(view, pose, seen)
 
     def _single(self, view: _View, mask: Array) -> ObjectPose | None:
         return estimate_pose(view.frame, mask, self._config, up_in_camera=view.up_in_camera)
 
-    def _try_masks(
-        self, view: _View, exact: ObjectPose, index: int, pose_of: Callable[[Array], ObjectPose | None]
-    ) -> None:
+    def _try_masks(self, view: _View, exact: ObjectPose, index: int) -> None:
         for grow_px in MASK_PX:
-            moved_m = _moved_m(exact, pose_of(grown(view.mask, grow_px)))
+            moved_m = _moved_m(exact, self._single(view, grown(view.mask, grow_px)))
             self.followed.masks.append(MaskChange(index, grow_px, moved_m, through_track=False))
 
     def _track_masks(self, view: _View, exact: ObjectPose | None, seen: Seen) -> None:
