@@ -9,11 +9,13 @@ import numpy as np
 from referent.geometry.footprint import (
     Circle,
     closeness_yaw,
-    fit_circle,
+    distances_from_sides,
     elongated_yaw,
+    fit_circle,
     least_area_yaw,
     outlines,
     rectangle_residual_m,
+    rim_of,
     round_body,
 )
 from referent.geometry.poses import rigid
@@ -28,6 +30,7 @@ _ROUND_WIDTH = (1.75, 2.2)  # widths across the view, in radii, that a circle's 
 _ROUND_DEPTH = 0.85  # depths along the view, in radii: the near half of a round thing is always seen
 _ROUND_MIDDLE = 0.03  # of the points of a round thing seen from above lie within half its radius
 _OVERLOOK_SINE = 0.25  # a camera this much above the horizon sees the far side of the top
+_CLEARLY_ROUNDER = 0.1  # of the rim
 _RIM_SHARE = 0.12  # of the radius
 _ALL_AROUND = 0.58  # of the directions
 _CELL_M = 0.005
@@ -184,13 +187,24 @@ def _round_footprint(
     width, depth = np.ptp(np.quantile(ground, [_QUANTILE, 1 - _QUANTILE], axis=0), axis=0)
     circles = [c for c in (of_whole, of_facing) if c is not None and _is_filled(c.radius_m, width, depth)]
     circle = min(circles, key=lambda c: c.residual_m, default=None)
-    if circle is None or circle.residual_m > _ROUND_RATIO * rectangle_residual_m(facing, yaw):
-        body = round_body(ground, max(_NEAR_M, noise_m))
-        return body if body is not None and _is_body(body, ground, down) else None
-    # Seen from above, a round thing has a far rim or a top in its middle; the hollow of a banana has neither.
-    central = np.linalg.norm(ground - circle.center_m, axis=1) < circle.radius_m / 2
-    seen_whole = of_whole is not None or down < _OVERLOOK_SINE or central.mean() > _ROUND_MIDDLE
-    return circle if seen_whole else None
+    if circle is not None and circle.residual_m < _ROUND_RATIO * rectangle_residual_m(facing, yaw):
+        # Seen from above, a round thing has a far rim or a top in its middle; the hollow of a banana has neither.
+        central = np.linalg.norm(ground - circle.center_m, axis=1) < circle.radius_m / 2
+        if of_whole is not None or down < _OVERLOOK_SINE or central.mean() > _ROUND_MIDDLE:
+            return circle
+    return _body_with_more(ground, whole, yaw, down, noise_m)
+
+
+def _body_with_more(ground: Array, whole: Array, yaw: float, down: float, noise_m: float) -> Circle | None:
+    """The circle of a round body that has handles or spouts, where the rim follows it better than any rectangle."""
+    near_m = max(_NEAR_M, noise_m)
+    body = round_body(ground, near_m)
+    if body is None or not _is_body(body, ground, down):
+        return None
+    rim = rim_of(ground)
+    off_circle = np.abs(np.linalg.norm(rim - body.center_m, axis=1) - body.radius_m)
+    on_sides = max((distances_from_sides(rim, turn) < 2 * near_m).mean() for turn in (yaw, least_area_yaw(whole)))
+    return body if (off_circle < 2 * near_m).mean() > on_sides + _CLEARLY_ROUNDER else None
 
 
 def _is_body(circle: Circle, ground: Array, down: float) -> bool:

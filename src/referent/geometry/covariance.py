@@ -12,8 +12,8 @@ from referent.types import Array, OrientedBox
 
 UNKNOWN_ANGLE_RAD = np.pi / np.sqrt(3)  # a uniform angle: the yaw of a bottle
 _REFERENCE_M = 0.5  # the floors hold at this distance and grow with it
-_SIDE_SHARE = 0.03  # of a side: what one view's box is off by beside noise
-_YAW_RAD = np.deg2rad(3.5)  # of a box of which two faces are seen
+_SIDE_SHARE = 0.04  # of a side: what one view's box is off by beside noise
+_YAW_RAD = np.deg2rad(3.0)  # of a box of which two faces are seen
 _TILT_UP_RAD = np.deg2rad(0.7)  # gravity from the transform tree
 _TILT_PLANE_RAD = np.deg2rad(2.5)  # the normal of a support fitted in a ring
 
@@ -91,7 +91,7 @@ def _along_sides_m(fit: BoxFit, fx: float, config: GeometryConfig) -> Array:
     size = fit.box.size_m
     center = fit.box.camera_from_object[:3, 3]
     distance_m = float(np.linalg.norm(center))
-    samples = independent_samples(fit.box.point_count, distance_m, fx)
+    samples = independent_samples(fit.box.point_count, distance_m, fx, config.depth_correlation_m)
     noise_m = depth_sigma_m(distance_m, fx, config)
     seen = np.sqrt((_SIDE_SHARE * size) ** 2 + size**2 / (12 * samples) + noise_m**2 / samples)
     return np.where(_unseen(fit), np.sqrt(seen**2 + (np.max(size) / 2) ** 2), seen)
@@ -113,7 +113,12 @@ def _about_sides_rad(fit: BoxFit, fx: float, config: GeometryConfig, *, gravity_
     """(3,) rotation sigmas about the box's own axes, without floors."""
     if not fit.upright:
         return np.full(3, UNKNOWN_ANGLE_RAD)
-    samples = independent_samples(fit.box.point_count, float(np.linalg.norm(fit.box.camera_from_object[:3, 3])), fx)
+    samples = independent_samples(
+        fit.box.point_count,
+        float(np.linalg.norm(fit.box.camera_from_object[:3, 3])),
+        fx,
+        config.depth_correlation_m,
+    )
     tilt = _TILT_UP_RAD if gravity_known else _TILT_PLANE_RAD
     yaw = min(UNKNOWN_ANGLE_RAD, np.sqrt(_YAW_RAD**2 + 1 / samples))
     return np.array([tilt, tilt, yaw if fit.box.orientation_known else UNKNOWN_ANGLE_RAD])

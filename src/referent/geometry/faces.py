@@ -10,7 +10,7 @@ from referent.geometry.box import BoxFit
 from referent.types import Array
 
 _QUANTILE = 0.01  # of the points may lie outside the box at each end
-_SIDE_SHARE = 0.04  # of a side: what one view's face is off by beside noise
+_SIDE_SHARE = 0.03  # of a side: what one view's face is off by beside noise
 _MEMORY = 20.0  # a face's past weighs at most as much as so many frames as good as its best
 _SHRINKING = 0.1  # a face that moves inwards by more than its sigma does so this much slower
 _UNOBSERVED_SHARE = 0.25  # of a side: a face less sure than this was not seen

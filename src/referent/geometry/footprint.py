@@ -142,7 +142,7 @@ def round_body(points_m: Array, tolerance_m: float) -> Circle | None:
     camera; the circles through three of its points are tried, and the best has rim near it on the widest arc. Of a
     rectangle's rim little is near any one circle.
     """
-    hull_m = np.concatenate([hull_corners(points_m), near_rim(points_m)])
+    hull_m = rim_of(points_m)
     if len(hull_m) < 8:
         return None
     picks = _triples(len(hull_m))
@@ -189,6 +189,11 @@ def _through(a: Array, b: Array, c: Array) -> tuple[Array, Array]:
     return a + middle, np.linalg.norm(middle, axis=1)
 
 
+def rim_of(points_m: Array) -> Array:
+    """(N, 2) the hull's corners and what is nearest to the camera, towards negative y."""
+    return np.concatenate([hull_corners(points_m), near_rim(points_m)])
+
+
 def near_rim(points_m: Array) -> Array:
     """(N, 2) of (M, 2) points those nearest to the camera, towards negative y, in each of 40 strips across x."""
     low, high = np.quantile(points_m[:, 0], [0.01, 0.99])
@@ -227,8 +232,12 @@ def hull_corners(points_m: Array) -> Array:
 
 def rectangle_residual_m(outline_m: Array, yaw_rad: float) -> float:
     """RMS distance of an outline from the sides of its own rectangle at a yaw."""
+    return float(np.sqrt(np.mean(distances_from_sides(outline_m, yaw_rad) ** 2)))
+
+
+def distances_from_sides(outline_m: Array, yaw_rad: float) -> Array:
+    """(N,) distances of (N, 2) points from the nearest side of their own rectangle at a yaw."""
     cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
     turned = outline_m @ np.array([[cos, -sin], [sin, cos]])
     low, high = turned.min(axis=0), turned.max(axis=0)
-    nearest = np.minimum(turned - low, high - turned).min(axis=1)
-    return float(np.sqrt(np.mean(nearest**2)))
+    return np.asarray(np.minimum(turned - low, high - turned).min(axis=1))

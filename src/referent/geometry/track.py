@@ -192,7 +192,7 @@ class _Life:
         if best.overlap < _GOOD_OVERLAP:
             return None
         pose = rigid_inverse(best.target_from_points)
-        return self._with_box(_Measured(pose, _information(best, pose, view), best), view, config)
+        return self._with_box(_Measured(pose, _information(best, pose, view, config), best), view, config)
 
     def _with_box(self, laid: _Measured, view: _View, config: GeometryConfig) -> _Measured:
         """The registration and this frame's box together: a flat face slides along itself, its borders do not.
@@ -245,7 +245,7 @@ class _Life:
         return True
 
 
-def _information(laid: Registration, pose: Array, view: _View) -> Array:
+def _information(laid: Registration, pose: Array, view: _View, config: GeometryConfig) -> Array:
     """(6, 6) information of a registration about the camera's axes at the object's origin.
 
     Neighbouring pixels err together: the points count as the few independent ones they are worth.
@@ -253,7 +253,7 @@ def _information(laid: Registration, pose: Array, view: _View) -> Array:
     seen = view.seen
     z_m = float(np.median(seen.points_m[:, 2]))
     used = min(len(seen.points_m), 500)
-    worth = independent_samples(len(seen.points_m), z_m, view.frame.intrinsics.fx) / used
+    worth = independent_samples(len(seen.points_m), z_m, view.frame.intrinsics.fx, config.depth_correlation_m) / used
     sigma_m = max(seen.noise_m, laid.residual_m)
     at_origin = np.eye(6)  # from a rotation about the origin to one about the points' middle
     at_origin[:3, 3:] = -skew(laid.rotation_center_m)
