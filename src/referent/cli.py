@@ -225,6 +225,8 @@ def _add_pose(commands: Any) -> None:
         metavar="F",
         help="JSON: translation_m and quaternion_xyzw between both cameras",
     )
+    parser.add_argument("--model", type=Path, metavar="F", help="CAD model of the object: obj, ply, stl, or points")
+    parser.add_argument("--up", type=float, nargs=3, metavar=("X", "Y", "Z"), help="against gravity, in camera axes")
     parser.add_argument("--json", action="store_true", help="print JSON")
     _add_config_options(parser)
 
@@ -240,6 +242,8 @@ def _pose(options: argparse.Namespace) -> int:
         camera=options.camera,
         depth_camera=options.depth_camera,
         color_from_depth=options.color_from_depth,
+        model=options.model,
+        up_in_camera=options.up,
         config=config.geometry,
         inputs=config.input,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import numpy as np
 from referent.config import GeometryConfig, InputConfig
 from referent.errors import BadMessage
 from referent.geometry.camera import known_depth
-from referent.geometry.estimate import estimate_pose
+from referent.geometry.estimate import estimate_pose, look
+from referent.geometry.model_track import ModelTrack
+from referent.geometry.models.loading import load_model
 from referent.geometry.poses import quaternion_xyzw, rigid, rotation_from_quaternion
 from referent.geometry.registered import register_depth
 from referent.messages import metres_from_counts
@@ -30,6 +33,8 @@ def pose_from_files(
     *,
     depth_camera: Path | str | None = None,
     color_from_depth: Path | str | None = None,
+    model: Path | str | None = None,
+    up_in_camera: Sequence[float] | None = None,
     config: GeometryConfig | None = None,
     inputs: InputConfig | None = None,
 ) -> dict[str, Any] | None:
@@ -39,6 +44,8 @@ def pose_from_files(
     non-zero pixels are the object; the camera a JSON of width, height, fx, fy, cx, cy. Depth that is not registered to
     color is registered here, given the camera that took it and, unless both are in one place, `color_from_depth`:
     a JSON of translation_m and quaternion_xyzw, or of matrix, that moves points of depth's optical frame into color's.
+    With a `model` file (obj, ply, stl, or a list of points) the pose is that model's, laid on the depth; `up_in_camera`
+    is the direction against gravity in the camera's optical frame, if known.
     Raises BadMessage, one line that names the file and the way out, for anything else, for an empty mask and for a
     picture without any depth.
     """
@@ -54,8 +61,33 @@ def pose_from_files(
         depth_m = register_depth(depth_m, taken_by, between, intrinsics)
     covered = read_mask(Path(mask), intrinsics)
     frame = RgbdFrame(0, _CAMERA_FRAME, rgb, depth_m, intrinsics)
-    pose = estimate_pose(frame, covered, config or GeometryConfig())
+    config = config or GeometryConfig()
+    up = None if up_in_camera is None else _direction(up_in_camera)
+    if model is not None:
+        pose = _pose_of_model(frame, covered, Path(model), config, up)
+    else:
+        pose = estimate_pose(frame, covered, config, up_in_camera=up)
     return None if pose is None else pose_as_json(pose, _CAMERA_FRAME)
+
+
+def _direction(values: Sequence[float]) -> Array:
+    up = np.asarray(values, np.float64)
+    if up.shape != (3,) or not np.isfinite(up).all() or np.linalg.norm(up) < 1e-6:
+        raise BadMessage(f"up {list(values)}: three numbers are needed that give a direction, such as 0 -1 0")
+    return up
+
+
+def _pose_of_model(
+    frame: RgbdFrame, mask: Array, file: Path, config: GeometryConfig, up_in_camera: Array | None
+) -> ObjectPose | None:
+    seen = look(frame, mask, config, up_in_camera=up_in_camera)
+    if seen is None:
+        return None
+    track = ModelTrack(config, load_model(file))
+    pose = track.step(frame, mask, seen, up_in_camera=up_in_camera, fixed_from_camera=None)
+    if pose is None:
+        raise BadMessage(f"{file}: this model does not lie on what the mask covers; without --model its box is given")
+    return pose
 
 
 def pose_as_json(pose: ObjectPose, frame: str) -> dict[str, Any]:
