@@ -18,7 +18,7 @@ from referent.geometry.poses import rigid, rigid_inverse
 from referent.types import Array, Intrinsics, OrientedBox
 
 _POINTS = 700  # points laid exactly
-_FINALISTS = 8
+_FINALISTS = 10
 _SAME_RAD, _SAME_SHARE = np.deg2rad(8.0), 0.08  # of the diameter: nearer ends of the search are one
 _COMPLETE = 0.85  # of what was measured in the mask; with less, cleaning has left out parts
 _FOUND_SCORE, _KEPT_SCORE = 0.45, 0.35  # what is not the model scores up to 0.5, but for look-alikes

@@ -17,9 +17,9 @@ from referent.geometry.poses import rigid_inverse
 from referent.geometry.symmetry import smallest_rotation
 from referent.types import Array
 
-_GLANCE_POINTS, _POINTS = 120, 400  # laid from every start; from the most promising
-_ROLLS = 8  # about the viewing ray, from every view of the model
-_PROMISING = 60
+_GLANCE_POINTS, _POINTS = 120, 350  # laid from every start; from the most promising
+_ROLLS = 12  # about the viewing ray, from every view of the model
+_PROMISING = 100
 _COARSE = 1000  # model points in the render score of the promising
 _AXES = np.concatenate([np.eye(3), -np.eye(3)])
 
@@ -70,9 +70,8 @@ def _starts(model: ObjectModel, points_m: Array, view: View, rotations: Array, m
 
     Its middle on theirs, or where points are missing in the mask, its outline on the mask's; whatever looks better.
     """
-    turned = np.swapaxes(rotations, 1, 2)
     side, weight = _near_side(model, rotations, middle_m)
-    in_camera = side @ turned
+    in_camera = side @ rotations
     on_points = middle_m - np.einsum("kn,kni->ki", weight, in_camera)
     on_mask = _box_middle_m(view, float(middle_m[2])) - (in_camera.max(axis=1) + in_camera.min(axis=1)) / 2
     on_mask[:, 2] = on_points[:, 2]
