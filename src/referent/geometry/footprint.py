@@ -196,6 +196,7 @@ def rim_of(points_m: Array) -> Array:
 
 def near_rim(points_m: Array) -> Array:
     """(N, 2) of (M, 2) points those nearest to the camera, towards negative y, in each of 40 strips across x."""
+    points_m = points_m[thinned(np.arange(len(points_m)), _HULL_POINTS)]
     low, high = np.quantile(points_m[:, 0], [0.01, 0.99])
     strip = np.floor((points_m[:, 0] - low) / max(high - low, 1e-9) * _STRIPS).astype(int)
     order = np.lexsort((points_m[:, 1], strip))
@@ -218,8 +219,9 @@ def elongated_yaw(points_m: Array, cell_m: float) -> float | None:
         return None
     along = (points_m - middle) @ axes
     sides = np.ptp(along, axis=0)
-    cells = np.unique(np.floor(along / cell_m).astype(int), axis=0)
-    if len(cells) * cell_m**2 > _FILLED * float(np.prod(sides)):
+    cells = np.floor((along - along.min(axis=0)) / cell_m).astype(np.int64)
+    filled = np.count_nonzero(np.bincount(cells[:, 0] * (cells[:, 1].max() + 1) + cells[:, 1]))
+    if filled * cell_m**2 > _FILLED * float(np.prod(sides)):
         return None
     return float(np.arctan2(axes[1, 1], axes[0, 1]) % (np.pi / 2))
 
