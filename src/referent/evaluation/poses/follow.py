@@ -20,11 +20,11 @@ from referent.types import Array, ObjectPose, RgbdFrame
 
 TRACK, UNAWARE, SINGLE, OPEN3D = "track", "track, gravity unknown", "single frame", "Open3D"
 METHODS = (TRACK, UNAWARE, SINGLE, OPEN3D)
-EVERY = 10  # frames: how often slow methods and other masks are tried
+EVERY = 15  # frames: how often slow methods and other masks are tried
 WELL_SHARE, WELL_PX = 0.3, 300  # what must be seen of an object for its pose to count
 MASK_PX = (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5)  # masks are dilated by so many pixels, or eroded
 TRACKED_MASK_PX = (-5, -3, -1, 1, 3, 5)
-TRACKED_MASK_FRAMES = 24
+TRACKED_MASK_FRAMES = 16
 
 
 @dataclass(frozen=True, eq=False)
