@@ -14,6 +14,7 @@ _RESTING = np.array([3e-4] * 3 + [2e-3] * 3)  # m and rad per root second: what 
 _ACCELERATION = np.array([2.0] * 3 + [10.0] * 3)  # m/s^2 and rad/s^2 of what a hand or a conveyor does
 _SET_OFF = np.array([0.05] * 3 + [0.35] * 3)  # m and rad: how far it may be when it is noticed to have set off
 _SPEED = np.array([0.5] * 3 + [2.0] * 3)  # m/s and rad/s: how fast it may then be
+_ANYWHERE = np.array([1.0] * 3 + [1.5] * 3)  # m and rad
 _REST_SPEED = (0.015, 0.15)  # m/s and rad/s: slower for a while, it rests
 _REST_S = 0.5
 _LONGEST_STEP_S = 2.0  # after a longer gap nothing more is known than after this
@@ -71,6 +72,13 @@ class Motion:
         self._slow_s = 0.0
         self._covariance[:6, :6] += np.diag(_SET_OFF**2)
         self._covariance[6:, 6:] += np.diag(_SPEED**2)
+
+    def lose(self) -> None:
+        """Take it to be anywhere, turned anyhow: it was out of sight and is not where it was."""
+        self.moving = True
+        self.velocity = np.zeros(6)
+        self._slow_s = 0.0
+        self._covariance = np.diag(np.concatenate([_ANYWHERE**2, _SPEED**2]))
 
     def correct(self, pose: Array, information: Array) -> None:
         """Take a measured (4, 4) pose with its (6, 6) information, which may say nothing of some directions."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from referent.config import GeometryConfig
-from referent.geometry.covariance import fused_covariance
+from referent.geometry.covariance import UNKNOWN_ANGLE_RAD, fused_covariance
 from referent.geometry.estimate import Look, look, look_covariance
 from referent.geometry.keyframes import Keyframes
 from referent.geometry.model_track import ModelTrack
@@ -22,7 +22,12 @@ from referent.types import Array, ObjectCloud, ObjectPose, OrientedBox, PoseQual
 
 _GOOD_OVERLAP = 0.5  # of a frame's points must lie on the known surface
 _SURE_OVERLAP = 0.8  # no other start is tried
+_CLEARLY_BETTER = 0.1
+_SLIVER_SHARE = 0.6  # of the box's diagonal
+_ALIKE_SHARE = 0.15
 _REJECTS = 5  # frames in a row that fit nowhere: the object is learned anew
+_LONG_REJECTS = 30  # frames: so long a sliver elsewhere is waited for to be the object coming back
+_OUT_OF_SIGHT_NS = 500_000_000
 _NEAR_M = 0.02
 _LAID_SIGMA = np.array([0.001] * 3 + [0.005] * 3)  # m and rad: what a registration is off by at least
 _STANDING_RAD = np.deg2rad(2.0)  # what stands on a level support is upright to this
@@ -82,6 +87,8 @@ class PoseTrack:
                 return pose
         view = _View(frame, seen, fixed_from_camera, up_in_camera is not None)
         if self._life is not None and not self._life.follow(view, self._config):
+            if self._life.may_come_back(view):
+                return self._life.as_seen(view, self._config)
             self._life = _Life(view, _moved_over(view, self._last_box))
         if self._life is None:
             view = _continued(view, self._last_box)
@@ -126,7 +133,8 @@ class _Life:
 
     def __init__(self, view: _View, camera_from_object: Array) -> None:
         seen = view.seen
-        self._born_ns = self._measured_ns = view.frame.stamp_ns
+        self._born_ns = self._measured_ns = self._seen_ns = view.frame.stamp_ns
+        self._out_of_sight = False  # it was, and has not been found since
         self._keyframes = Keyframes(seen, camera_from_object)
         self._shape = Shape(seen, camera_from_object)
         moving = view.fixed_from_camera is None  # what rests moves too, seen from a camera that moves
@@ -141,13 +149,16 @@ class _Life:
         if self._fixed_known != (view.fixed_from_camera is not None):
             return False
         self._motion.predict(view.frame.stamp_ns)
+        self._out_of_sight |= view.frame.stamp_ns - self._seen_ns > _OUT_OF_SIGHT_NS
+        self._seen_ns = view.frame.stamp_ns
         predicted = rigid_inverse(view.fixed) @ self._motion.pose
         measured = self._laid(view, predicted, config)
         self._source = "predicted"
         if measured is None or not self._accept(view, measured):
             self._rejects += 1
-            return self._rejects < _REJECTS and self._is_near(view, predicted)
+            return (self._is_sliver(view) or self._rejects < _REJECTS) and self._is_near(view, predicted)
         self._rejects = 0
+        self._out_of_sight = False
         self._source, self._measured_ns = "registered", view.frame.stamp_ns
         self._residual_m = measured.registration.residual_m
         now = rigid_inverse(view.fixed) @ self._motion.pose
@@ -155,6 +166,23 @@ class _Life:
         if self._keyframes.wants(now, measured.registration.overlap):
             self._keyframes.add(view.seen, now)
         return True
+
+    def may_come_back(self, view: _View) -> bool:
+        """Whether what is seen elsewhere is so little that it may still be this object, cut off or hidden."""
+        return self._is_sliver(view) and self._rejects < _LONG_REJECTS
+
+    def as_seen(self, view: _View, config: GeometryConfig) -> ObjectPose:
+        """What is published of so little: this frame's box, as unsure as the object is larger than it."""
+        seen = view.seen
+        covariance = look_covariance(seen, view.frame.intrinsics.fx, config, gravity_known=view.gravity_known)
+        beyond_m = (np.linalg.norm(self._shape.faces.size_m) - np.linalg.norm(seen.fit.box.size_m)) / 2
+        covariance[:3, :3] += np.eye(3) * beyond_m**2
+        covariance[3:, 3:] += np.eye(3) * UNKNOWN_ANGLE_RAD**2
+        box = replace(seen.fit.box, orientation_known=False)
+        quality = PoseQuality(
+            "box", unobserved=(True, True, True), born_stamp_ns=self._born_ns, measured_stamp_ns=view.frame.stamp_ns
+        )
+        return ObjectPose(box, covariance, ObjectCloud(seen.points_m, seen.rgb), quality)
 
     def pose(self, view: _View, config: GeometryConfig) -> ObjectPose:
         """What is published for this frame."""
@@ -186,9 +214,10 @@ class _Life:
     def _laid(self, view: _View, predicted: Array, config: GeometryConfig) -> _Measured | None:
         """This frame laid on the known surface, from where it should be or from where its box is; None: on neither."""
         best = self._keyframes.lay(view.seen, predicted)
-        if best.overlap < _SURE_OVERLAP:
+        if best.overlap < _SURE_OVERLAP and not self._is_sliver(view):
             other = self._keyframes.lay(view.seen, self._at_fresh_box(view, predicted))
-            best = max(best, other, key=lambda laid: laid.overlap)
+            margin = -_CLEARLY_BETTER if self._is_whole(view) else _CLEARLY_BETTER
+            best = other if other.overlap > best.overlap + margin else best
         if best.overlap < _GOOD_OVERLAP:
             return None
         pose = rigid_inverse(best.target_from_points)
@@ -219,6 +248,16 @@ class _Life:
         pose = rigid(rotation_of(shift[3:]) @ old[:3, :3], old[:3, 3] + shift[:3])
         return _Measured(pose, both, laid.registration)
 
+    def _is_sliver(self, view: _View) -> bool:
+        """Whether little of the object is seen."""
+        seen_m = np.linalg.norm(view.seen.fit.box.size_m)
+        return bool(seen_m < _SLIVER_SHARE * np.linalg.norm(self._shape.faces.size_m))
+
+    def _is_whole(self, view: _View) -> bool:
+        """Whether as much is seen of the object as is known of it: then its box says where it is."""
+        seen_m = np.linalg.norm(view.seen.fit.box.size_m)
+        return bool(abs(seen_m / np.linalg.norm(self._shape.faces.size_m) - 1) < _ALIKE_SHARE)
+
     def _is_near(self, view: _View, predicted: Array) -> bool:
         """Whether what is seen may still be the object: else the mask has gone over to something else."""
         box = self._shape.box(predicted, 0)
@@ -237,8 +276,12 @@ class _Life:
         information = turn @ measured.information @ turn.T
         pose = view.fixed @ measured.camera_from_object
         if self._motion.surprise(pose, information) > GATE:
+            if self._is_sliver(view):  # a sliver of a surface lies well in many places
+                return False
             if not self._motion.moving:
                 self._motion.set_off()
+            if self._out_of_sight and self._motion.surprise(pose, information) > GATE:
+                self._motion.lose()
             if self._motion.surprise(pose, information) > GATE:
                 return False
         self._motion.correct(pose, information)
