@@ -20,7 +20,8 @@ from referent.types import Array, Intrinsics, OrientedBox
 _POINTS = 700  # points laid exactly
 _FINALISTS = 10
 _SAME_RAD, _SAME_SHARE = np.deg2rad(8.0), 0.08  # of the diameter: nearer ends of the search are one
-_COMPLETE = 0.85  # of what was measured in the mask; with less, cleaning has left out parts
+_GOOD_SCORE = 0.75  # with less, points that cleaning left out are tried too,
+_MORE = 1.05  # if there are so many times more
 _FOUND_SCORE, _KEPT_SCORE = 0.45, 0.35  # what is not the model scores up to 0.5, but for look-alikes
 _RIVAL_SCORE = 0.04  # a different pose that scores this close is as likely
 _RIVAL_RAD, _RIVAL_SHARE = np.deg2rad(20.0), 0.15
@@ -58,17 +59,15 @@ def find_model(
     if len(points_m) < config.min_points:
         return None
     view = _view(model, points_m, depth_m, mask, intrinsics, config)
-    points_m = _all_points(model, points_m, depth_m, view)
-    poses, scores = all_around(model, points_m, view, up_in_camera)
-    few = spread(points_m, _POINTS, model.spacing_m)
-    ends = [
-        _laid(model, pose, few, len(points_m), view, config, wide=True) for pose in _finalists(model, poses, scores)
-    ]
-    fits = sorted((end for end in ends if end is not None), key=lambda fit: -fit.score)
-    if not fits:
-        return None
-    best, *others = fits
-    return _beside(model, best, [fit.camera_from_model for fit in others if fit.score > best.score - _RIVAL_SCORE])
+    fit = _found(model, points_m, view, up_in_camera, config)
+    if fit is not None and fit.score > _GOOD_SCORE:
+        return fit
+    # What lies far behind the rest of a mask is cleaned away as something else; it may be the rest of the model.
+    all_points = points_in(view, depth_m, z_m=float(np.median(points_m[:, 2])), within_m=model.diameter_m)
+    if len(all_points) < _MORE * len(points_m):
+        return fit
+    other = _found(model, all_points, view, up_in_camera, config)
+    return fit if other is None or (fit is not None and fit.score >= other.score) else other
 
 
 def refine_model(
@@ -116,14 +115,19 @@ def _view(
     return view_around(depth_m, mask, intrinsics, z_m=z_m, noise_m=noise_m, diameter_m=model.diameter_m)
 
 
-def _all_points(model: ObjectModel, points_m: Array, depth_m: Array, view: View) -> Array:
-    """The cleaned points, or where cleaning left out whole parts, all in the mask that may belong to the model.
-
-    What lies far behind the rest of a mask is rather something else, unless one knows how deep the object is.
-    """
-    z_m = float(np.median(points_m[:, 2]))
-    all_points = points_in(view, depth_m, z_m=z_m, within_m=model.diameter_m)
-    return all_points if _COMPLETE * len(all_points) > len(points_m) else points_m
+def _found(
+    model: ObjectModel, points_m: Array, view: View, up_in_camera: Array | None, config: GeometryConfig
+) -> ModelFit | None:
+    """The best of all poses on these points, with the rivals that fit about as well."""
+    poses, scores = all_around(model, points_m, view, up_in_camera)
+    few = spread(points_m, _POINTS, model.spacing_m)
+    finalists = _finalists(model, poses, scores)
+    ends = [_laid(model, pose, few, len(points_m), view, config, wide=True) for pose in finalists]
+    fits = sorted((end for end in ends if end is not None), key=lambda fit: -fit.score)
+    if not fits:
+        return None
+    best, *others = fits
+    return _beside(model, best, [fit.camera_from_model for fit in others if fit.score > best.score - _RIVAL_SCORE])
 
 
 def _finalists(model: ObjectModel, poses: Array, scores: Array) -> list[Array]:
