@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from referent.config import GeometryConfig
@@ -24,6 +26,7 @@ class ModelTrack:
         self._config = config
         self.model = model
         self._motion: Motion | None = None
+        self._fit: ModelFit | None = None  # the last one
         self._searched_ns: int | None = None
         self._born_ns = 0
         self._misses = 0
@@ -31,7 +34,7 @@ class ModelTrack:
 
     def restart(self) -> None:
         """Search it from the next frame on."""
-        self._motion = self._searched_ns = None
+        self._motion = self._fit = self._searched_ns = None
 
     def step(
         self, frame: RgbdFrame, mask: Array, seen: Look, *, up_in_camera: Array | None, fixed_from_camera: Array | None
@@ -54,17 +57,25 @@ class ModelTrack:
 
     def _followed(self, frame: RgbdFrame, mask: Array, seen: Look, fixed: Array) -> ModelFit | None:
         """The fit near where the model should be by now; None when it is not there."""
-        if self._motion is None or frame.depth_m is None:
+        if self._motion is None or self._fit is None or frame.depth_m is None:
             return None
         self._motion.predict(frame.stamp_ns)
         start = rigid_inverse(fixed) @ self._motion.pose
-        fit = refine_model(self.model, start, seen.points_m, frame.depth_m, mask, frame.intrinsics, config=self._config)
+        fit = refine_model(
+            self.model,
+            replace(self._fit, camera_from_model=start),
+            seen.points_m,
+            frame.depth_m,
+            mask,
+            frame.intrinsics,
+            config=self._config,
+        )
         if fit is None or not self._taken(fit := nearest_equivalent(fit, start, self.model), fixed):
             self._misses += 1
             if self._misses >= _MISSES:
                 self._motion = None
             return None
-        self._misses = 0
+        self._misses, self._fit = 0, fit
         return fit
 
     def _taken(self, fit: ModelFit, fixed: Array) -> bool:
@@ -99,5 +110,5 @@ class ModelTrack:
             return None
         moving = not self._fixed_known
         self._motion = Motion(fixed @ fit.camera_from_model, np.diag(_LAID_SIGMA**2), frame.stamp_ns, moving=moving)
-        self._born_ns, self._misses = frame.stamp_ns, 0
+        self._born_ns, self._misses, self._fit = frame.stamp_ns, 0, fit
         return fit
