@@ -220,3 +220,45 @@ def test_a_mask_of_one_pixel_has_no_pose(files):
     one[240, 320] = 1
     cv2.imwrite(str(files["mask"]), one)
     assert pose_from_files(**files) is None
+
+
+def a_mesh(path, size_m, unit_per_m=1.0):
+    """An OBJ box of quads around the origin."""
+    corners = [np.array([x, y, z]) * size_m / 2 for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
+    faces = [(1, 2, 4, 3), (5, 7, 8, 6), (1, 5, 6, 2), (3, 4, 8, 7), (1, 3, 7, 5), (2, 6, 8, 4)]
+    lines = [f"v {' '.join(str(v) for v in corner * unit_per_m)}" for corner in corners]
+    path.write_text("\n".join([*lines, *(f"f {' '.join(map(str, face))}" for face in faces)]) + "\n")
+    return path
+
+
+def test_with_a_model_in_millimetres_the_pose_is_the_models(files, tmp_path, capsys):
+    mesh = a_mesh(tmp_path / "box.obj", RENDER.size_m, 1000.0)
+    arguments = [f for name, path in files.items() for f in (f"--{name}", str(path))]
+    assert main(["pose", *arguments, "--model", str(mesh), "--json"]) == 0
+    pose = json.loads(capsys.readouterr().out)
+    assert pose["quality"]["source"] == "model"
+    np.testing.assert_allclose(pose["size_m"], RENDER.size_m, atol=1e-6)
+    np.testing.assert_allclose(pose["position_m"], RENDER.camera_from_object[:3, 3], atol=0.004)
+    assert pose["quality"]["residual_m"] < 0.003
+
+
+def test_a_model_that_is_not_there_is_named(files, tmp_path, capsys):
+    mesh = a_mesh(tmp_path / "shelf.obj", np.array([1.2, 0.6, 0.9]))
+    arguments = [f for name, path in files.items() for f in (f"--{name}", str(path))]
+    assert main(["pose", *arguments, "--model", str(mesh)]) == 2
+    assert "shelf.obj" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("up", [("0", "0", "0"), ("nan", "1", "0")])
+def test_up_without_a_direction_is_refused_in_one_line(files, up, capsys):
+    arguments = [f for name, path in files.items() for f in (f"--{name}", str(path))]
+    assert main(["pose", *arguments, "--up", *up]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "direction" in error
+
+
+def test_known_gravity_stands_the_box_up(files):
+    up = RENDER.up_in_camera
+    pose = pose_from_files(**files, up_in_camera=up)
+    np.testing.assert_allclose(rotation_from_quaternion(pose["quaternion_xyzw"])[:, 2], up, atol=1e-6)
