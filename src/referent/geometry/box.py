@@ -153,8 +153,11 @@ def _standing_out(ground: Array, circle: Circle, noise_m: float) -> Array | None
     """(N, 2) what stands out of a round body to one side or two, such as handle and spout, from its centre."""
     offsets = ground - circle.center_m
     distances = np.linalg.norm(offsets, axis=1)
-    beyond = distances > circle.radius_m + max(_OUT_M, _OUT_SHARE * circle.radius_m, 3 * noise_m)
+    margin_m = max(_OUT_M, _OUT_SHARE * circle.radius_m, 3 * noise_m)
+    beyond = distances > circle.radius_m + margin_m
     if np.count_nonzero(beyond) < max(_OUT_POINTS, _OUT_LEAST * len(ground)):
+        return None
+    if np.quantile(distances[beyond], 0.9) < circle.radius_m + 2 * margin_m:  # the rim itself, where noise is worst
         return None
     out = offsets[beyond]
     doubled = np.exp(2j * np.arctan2(out[:, 1], out[:, 0]))

@@ -23,7 +23,7 @@ _FILLED = 0.6  # of its rectangle
 _SECTORS = 36  # of ten degrees each
 _ROUND_SHARE = 0.04  # of its radius: how far the hull of something round may be from its circle
 _BODY_ARC = 0.28  # of all directions in which the hull must follow the circle: 100 degrees
-_STANDS_OUT_AT_MOST = 0.4  # of the points may be handles and spouts
+_STANDS_OUT_AT_MOST = 0.25  # of the points may be handles and spouts
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from referent.geometry.symmetry import continue_axes, proper, smallest_rotation
 from referent.types import Array, OrientedBox
 
 _MEMORY = 30  # frames
-_SURE_FRAMES = 5  # that showed its axes: it has them, though other views do not show them
+_SURE_FRAMES = 5  # that showed a handle: it has one, though other views do not show it
 _WHOLE = 0.15  # of its longest side may be missing of what is seen whole
 _LEANING_COS = np.cos(np.deg2rad(20.0))  # an axis that leans more was tipped over, not measured wrongly
 _LARGEST_TURN_RAD = np.deg2rad(10.0)  # of one frame's yaw from what is known, in what it may change
@@ -27,17 +27,17 @@ class Shape:
         self._tilts = self._turns = self._whole_frames = 1
         self._round = float(first.fit.is_round)
         self._known = float(first.fit.box.orientation_known)
-        self._seen_known = int(first.fit.box.orientation_known)  # frames that showed its axes, a handle say
+        self._handles_seen = int(_shows_handle(first.fit))  # frames
 
     @property
     def is_round(self) -> bool:
         """Whether its yaw cannot be observed."""
-        return self._round > 0.5 and self._seen_known < _SURE_FRAMES
+        return self._round > 0.5 and self._handles_seen < _SURE_FRAMES
 
     @property
     def orientation_known(self) -> bool:
         """Whether the axes are the object's own rather than a convention."""
-        return self._seen_known >= _SURE_FRAMES or (self._known > 0.5 and not self.is_round)
+        return self._handles_seen >= _SURE_FRAMES or (self._known > 0.5 and not self.is_round)
 
     def learn(self, seen: Look, camera_from_object: Array) -> None:
         """Take in one more frame in which the object is at `camera_from_object` (4, 4)."""
@@ -59,7 +59,7 @@ class Shape:
         self._whole_frames = min(self._whole_frames + 1, _MEMORY)
         self._round += (float(fit.is_round) - self._round) / self._whole_frames
         self._known += (float(fit.box.orientation_known) - self._known) / self._whole_frames
-        self._seen_known += int(fit.box.orientation_known)
+        self._handles_seen += int(_shows_handle(fit))
         if fit.upright and fit.box.orientation_known and not fit.is_round:
             self._turn(fit, camera_from_object)
 
@@ -99,3 +99,8 @@ class Shape:
             border_m=seen.border_m,
         )
         return Faces(faces.ends_m - camera_from_object[:3, 3] @ axes, faces.sigma_m, faces.weight)
+
+
+def _shows_handle(fit: BoxFit) -> bool:
+    """Whether something stands out of a round body, which gives it axes."""
+    return fit.body_center_m is not None and not fit.is_round
