@@ -13,7 +13,7 @@ from referent.types import Array, OrientedBox
 UNKNOWN_ANGLE_RAD = np.pi / np.sqrt(3)  # a uniform angle: the yaw of a bottle
 _REFERENCE_M = 0.5  # the floors hold at this distance and grow with it
 _SIDE_SHARE = 0.04  # of a side: what one view's box is off by beside noise
-_YAW_RAD = np.deg2rad(3.0)  # of a box of which two faces are seen
+_YAW_RAD = np.deg2rad(2.5)  # of a box of which two faces are seen
 _TILT_UP_RAD = np.deg2rad(0.7)  # gravity from the transform tree
 _TILT_PLANE_RAD = np.deg2rad(2.5)  # the normal of a support fitted in a ring
 

@@ -12,12 +12,12 @@ from referent.types import Array
 
 _POINTS = 6000  # of a frame; more change nothing but time
 _QUANTILE = 0.01  # of the points may lie outside the box at each end
-_SIDE_SHARE = 0.03  # of a side: what one view's face is off by beside noise
+_SIDE_SHARE = 0.025  # of a side: what one view's face is off by beside noise
 _MEMORY = 20.0  # a face's past weighs at most as much as so many frames as good as its best
 _SHRINKING = 0.1  # a face that moves inwards by more than its sigma does so this much slower
 _UNOBSERVED_SHARE = 0.25  # of a side: a face less sure than this was not seen
 _UNOBSERVED_M = 0.015
-BEHIND_ROUND = 0.2  # of its width: what a round thing may hide behind itself, such as a mug its handle
+BEHIND_ROUND = 0.15  # of its width: what a round thing may hide behind itself, such as a mug its handle
 _SHARP_VIEW = 0.7
 
 

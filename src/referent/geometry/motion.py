@@ -17,6 +17,7 @@ _SPEED = np.array([0.5] * 3 + [2.0] * 3)  # m/s and rad/s: how fast it may then 
 _ANYWHERE = np.array([1.0] * 3 + [1.5] * 3)  # m and rad
 _REST_SPEED = (0.015, 0.15)  # m/s and rad/s: slower for a while, it rests
 _REST_S = 0.5
+_CARRIED_S = 0.3  # so long the velocity last seen is believed
 _LONGEST_STEP_S = 2.0  # after a longer gap nothing more is known than after this
 
 
@@ -50,7 +51,9 @@ class Motion:
         if not self.moving:
             self._covariance[:6, :6] += np.diag(_RESTING**2) * step_s
             return
-        self.pose = self._displaced(self.velocity * step_s)
+        self.pose = self._displaced(self.velocity * min(gap_s, _CARRIED_S))
+        if gap_s > _CARRIED_S:  # nothing goes on turning and sliding unseen for long
+            self.velocity = np.zeros(6)
         ahead = np.eye(12)
         ahead[:6, 6:] = np.eye(6) * step_s
         self._covariance = ahead @ self._covariance @ ahead.T + _driven(step_s)

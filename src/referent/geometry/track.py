@@ -17,7 +17,7 @@ from referent.geometry.noise import independent_samples
 from referent.geometry.poses import rigid, rigid_inverse, skew
 from referent.geometry.registration import Registration, rotation_of, rotation_vector
 from referent.geometry.shape import Shape
-from referent.geometry.symmetry import continue_axes, smallest_rotation
+from referent.geometry.symmetry import continue_axes, proper, smallest_rotation
 from referent.types import Array, ObjectCloud, ObjectPose, OrientedBox, PoseQuality, RgbdFrame
 
 _GOOD_OVERLAP = 0.5  # of a frame's points must lie on the known surface
@@ -134,6 +134,7 @@ class _Life:
     def __init__(self, view: _View, camera_from_object: Array) -> None:
         seen = view.seen
         self._born_ns = self._measured_ns = self._seen_ns = view.frame.stamp_ns
+        self._published: Array | None = None  # (3, 3) axes of the last published box, in the fixed frame
         self._out_of_sight = False  # it was, and has not been found since
         self._keyframes = Keyframes(seen, camera_from_object)
         self._shape = Shape(seen, camera_from_object)
@@ -178,11 +179,21 @@ class _Life:
         beyond_m = (np.linalg.norm(self._shape.faces.size_m) - np.linalg.norm(seen.fit.box.size_m)) / 2
         covariance[:3, :3] += np.eye(3) * beyond_m**2
         covariance[3:, 3:] += np.eye(3) * UNKNOWN_ANGLE_RAD**2
-        box = replace(seen.fit.box, orientation_known=False)
+        box = self._along_published(seen, view.fixed)
         quality = PoseQuality(
             "box", unobserved=(True, True, True), born_stamp_ns=self._born_ns, measured_stamp_ns=view.frame.stamp_ns
         )
         return ObjectPose(box, covariance, ObjectCloud(seen.points_m, seen.rgb), quality)
+
+    def _along_published(self, seen: Look, fixed: Array) -> OrientedBox:
+        """The box of a frame's points along the axes that were last published."""
+        axes = seen.fit.box.camera_from_object[:3, :3]
+        if self._published is not None:
+            axes = fixed[:3, :3].T @ self._published
+        low, high = np.quantile(seen.points_m @ axes, [0.01, 0.99], axis=0)
+        return OrientedBox(
+            rigid(axes, axes @ ((low + high) / 2)), np.maximum(high - low, 0.001), len(seen.points_m), False
+        )
 
     def pose(self, view: _View, config: GeometryConfig) -> ObjectPose:
         """What is published for this frame."""
@@ -191,6 +202,7 @@ class _Life:
         box = self._shape.box(now, len(seen.points_m))
         if view.gravity_known and seen.floor_m is not None:
             box = _stood_up(box, seen.up)
+        box = self._continued(box, view)
         turn = np.kron(np.eye(2), view.fixed[:3, :3].T)
         covariance = fused_covariance(
             box,
@@ -210,6 +222,14 @@ class _Life:
             measured_stamp_ns=self._measured_ns,
         )
         return ObjectPose(box, covariance, ObjectCloud(seen.points_m, seen.rgb), quality)
+
+    def _continued(self, box: OrientedBox, view: _View) -> OrientedBox:
+        """The box with the yaw it was last published with, if it is round and has none of its own."""
+        axes = view.fixed[:3, :3] @ box.camera_from_object[:3, :3]
+        if self._shape.is_round and self._published is not None:
+            axes = proper(smallest_rotation(self._published[:, 2], axes[:, 2]) @ self._published)
+        self._published = axes
+        return replace(box, camera_from_object=rigid(view.fixed[:3, :3].T @ axes, box.camera_from_object[:3, 3]))
 
     def _laid(self, view: _View, predicted: Array, config: GeometryConfig) -> _Measured | None:
         """This frame laid on the known surface, from where it should be or from where its box is; None: on neither."""
