@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,12 +10,20 @@ from referent.config import GeometryConfig
 from referent.geometry.covariance import UNKNOWN_ANGLE_RAD, fused_covariance
 from referent.geometry.estimate import Look, look, look_covariance
 from referent.geometry.keyframes import Keyframes
+from referent.geometry.measuring import (
+    LAID_SIGMA,
+    Measured,
+    View,
+    information_of,
+    shifted_only,
+    standing,
+    stood_up,
+)
 from referent.geometry.model_track import ModelTrack
 from referent.geometry.models.model import ObjectModel
 from referent.geometry.motion import GATE, Motion
-from referent.geometry.noise import independent_samples
-from referent.geometry.poses import rigid, rigid_inverse, skew
-from referent.geometry.registration import Registration, rotation_of, rotation_vector
+from referent.geometry.poses import rigid, rigid_inverse
+from referent.geometry.registration import rotation_of, rotation_vector
 from referent.geometry.shape import Shape
 from referent.geometry.symmetry import continue_axes, proper, smallest_rotation
 from referent.types import Array, ObjectCloud, ObjectPose, OrientedBox, PoseQuality, RgbdFrame
@@ -29,19 +37,6 @@ _REJECTS = 5  # frames in a row that fit nowhere: the object is learned anew
 _LONG_REJECTS = 30  # frames: so long a sliver elsewhere is waited for to be the object coming back
 _OUT_OF_SIGHT_NS = 500_000_000
 _NEAR_M = 0.02
-_LAID_SIGMA = np.array([0.001] * 3 + [0.005] * 3)  # m and rad: what a registration is off by at least
-_STANDING_RAD = np.deg2rad(2.0)  # what stands on a level support is upright to this
-_TIPPED_COS = np.cos(np.deg2rad(25.0))  # what leans more does not stand
-_STANDING_COS = np.cos(np.deg2rad(10.0))  # what leans less and stands is upright
-
-
-@dataclass(frozen=True, eq=False)
-class _Measured:
-    """One frame's pose of the object and (6, 6) information about it, about the camera's axes at its origin."""
-
-    camera_from_object: Array
-    information: Array
-    registration: Registration
 
 
 class PoseTrack:
@@ -85,7 +80,7 @@ class PoseTrack:
             if pose is not None:
                 self._life = None
                 return pose
-        view = _View(frame, seen, fixed_from_camera, up_in_camera is not None)
+        view = View(frame, seen, fixed_from_camera, up_in_camera is not None)
         if self._life is not None and not self._life.follow(view, self._config):
             if self._life.may_come_back(view):
                 return self._life.as_seen(view, self._config)
@@ -98,22 +93,7 @@ class PoseTrack:
         return pose
 
 
-@dataclass(frozen=True, eq=False)
-class _View:
-    """One frame's look at the object and where the camera was."""
-
-    frame: RgbdFrame
-    seen: Look
-    fixed_from_camera: Array | None
-    gravity_known: bool
-
-    @property
-    def fixed(self) -> Array:
-        """(4, 4) the camera in the frame the motion is filtered in: its own where no other is known."""
-        return np.eye(4) if self.fixed_from_camera is None else self.fixed_from_camera
-
-
-def _continued(view: _View, last: OrientedBox | None) -> _View:
+def _continued(view: View, last: OrientedBox | None) -> View:
     """The view with its box described by the axes that continue those of an earlier life."""
     if last is None:
         return view
@@ -122,7 +102,7 @@ def _continued(view: _View, last: OrientedBox | None) -> _View:
     return replace(view, seen=replace(view.seen, fit=replace(fit, box=box)))
 
 
-def _moved_over(view: _View, last: OrientedBox | None) -> Array:
+def _moved_over(view: View, last: OrientedBox | None) -> Array:
     """(4, 4) where this frame's box is, turned as the last one: a box seen in part has no say in how it is turned."""
     fresh = view.seen.fit.box.camera_from_object
     return fresh if last is None else rigid(last.camera_from_object[:3, :3], fresh[:3, 3])
@@ -131,7 +111,7 @@ def _moved_over(view: _View, last: OrientedBox | None) -> Array:
 class _Life:
     """An object from the frame it was learned at until it fits no more."""
 
-    def __init__(self, view: _View, camera_from_object: Array) -> None:
+    def __init__(self, view: View, camera_from_object: Array) -> None:
         seen = view.seen
         self._born_ns = self._measured_ns = self._seen_ns = view.frame.stamp_ns
         self._published: Array | None = None  # (3, 3) axes of the last published box, in the fixed frame
@@ -139,13 +119,13 @@ class _Life:
         self._keyframes = Keyframes(seen, camera_from_object)
         self._shape = Shape(seen, camera_from_object)
         moving = view.fixed_from_camera is None  # what rests moves too, seen from a camera that moves
-        self._motion = Motion(view.fixed @ camera_from_object, np.diag(_LAID_SIGMA**2), self._born_ns, moving=moving)
+        self._motion = Motion(view.fixed @ camera_from_object, np.diag(LAID_SIGMA**2), self._born_ns, moving=moving)
         self._fixed_known = view.fixed_from_camera is not None
         self._source = "box"
         self._residual_m: float | None = None
         self._rejects = 0
 
-    def follow(self, view: _View, config: GeometryConfig) -> bool:
+    def follow(self, view: View, config: GeometryConfig) -> bool:
         """Take in one frame; False when the object has to be learned anew."""
         if self._fixed_known != (view.fixed_from_camera is not None):
             return False
@@ -168,11 +148,11 @@ class _Life:
             self._keyframes.add(view.seen, now)
         return True
 
-    def may_come_back(self, view: _View) -> bool:
+    def may_come_back(self, view: View) -> bool:
         """Whether what is seen elsewhere is so little that it may still be this object, cut off or hidden."""
         return self._is_sliver(view) and self._rejects < _LONG_REJECTS
 
-    def as_seen(self, view: _View, config: GeometryConfig) -> ObjectPose:
+    def as_seen(self, view: View, config: GeometryConfig) -> ObjectPose:
         """What is published of so little: this frame's box, as unsure as the object is larger than it."""
         seen = view.seen
         covariance = look_covariance(seen, view.frame.intrinsics.fx, config, gravity_known=view.gravity_known)
@@ -195,13 +175,13 @@ class _Life:
             rigid(axes, axes @ ((low + high) / 2)), np.maximum(high - low, 0.001), len(seen.points_m), False
         )
 
-    def pose(self, view: _View, config: GeometryConfig) -> ObjectPose:
+    def pose(self, view: View, config: GeometryConfig) -> ObjectPose:
         """What is published for this frame."""
         now = rigid_inverse(view.fixed) @ self._motion.pose
         seen = view.seen
         box = self._shape.box(now, len(seen.points_m))
         if view.gravity_known and seen.floor_m is not None:
-            box = _stood_up(box, seen.up)
+            box = stood_up(box, seen.up)
         box = self._continued(box, view)
         turn = np.kron(np.eye(2), view.fixed[:3, :3].T)
         covariance = fused_covariance(
@@ -223,7 +203,7 @@ class _Life:
         )
         return ObjectPose(box, covariance, ObjectCloud(seen.points_m, seen.rgb), quality)
 
-    def _continued(self, box: OrientedBox, view: _View) -> OrientedBox:
+    def _continued(self, box: OrientedBox, view: View) -> OrientedBox:
         """The box with the yaw it was last published with, if it is round and has none of its own."""
         axes = view.fixed[:3, :3] @ box.camera_from_object[:3, :3]
         if self._shape.is_round and self._published is not None:
@@ -231,7 +211,7 @@ class _Life:
         self._published = axes
         return replace(box, camera_from_object=rigid(view.fixed[:3, :3].T @ axes, box.camera_from_object[:3, 3]))
 
-    def _laid(self, view: _View, predicted: Array, config: GeometryConfig) -> _Measured | None:
+    def _laid(self, view: View, predicted: Array, config: GeometryConfig) -> Measured | None:
         """This frame laid on the known surface, from where it should be or from where its box is; None: on neither."""
         best = self._keyframes.lay(view.seen, predicted)
         if best.overlap < _SURE_OVERLAP and not self._is_sliver(view):
@@ -241,9 +221,11 @@ class _Life:
         if best.overlap < _GOOD_OVERLAP:
             return None
         pose = rigid_inverse(best.target_from_points)
-        return self._with_box(_Measured(pose, _information(best, pose, view, config), best), view, config)
+        if self._is_sliver(view):
+            return shifted_only(best, pose, predicted, information_of(best, pose, view, config))
+        return self._with_box(Measured(pose, information_of(best, pose, view, config), best), view, config)
 
-    def _with_box(self, laid: _Measured, view: _View, config: GeometryConfig) -> _Measured:
+    def _with_box(self, laid: Measured, view: View, config: GeometryConfig) -> Measured:
         """The registration and this frame's box together: a flat face slides along itself, its borders do not.
 
         Where both contradict each other the box is the one that is wrong: it may be hidden in part.
@@ -258,7 +240,7 @@ class _Life:
         if fit.box.orientation_known and self._shape.orientation_known:
             information[3:, 3:] = np.linalg.inv(covariance[3:, 3:])
             apart[3:] = rotation_vector(fresh[:3, :3] @ learned[:3, :3].T)
-        upright, lean = _standing(learned, view)
+        upright, lean = standing(learned, view)
         both = laid.information + information + upright
         contradiction = apart @ information @ np.linalg.solve(both, laid.information @ apart)
         if contradiction > GATE:
@@ -266,31 +248,31 @@ class _Life:
         shift = np.linalg.solve(both, information @ apart + upright @ lean)
         old = laid.camera_from_object
         pose = rigid(rotation_of(shift[3:]) @ old[:3, :3], old[:3, 3] + shift[:3])
-        return _Measured(pose, both, laid.registration)
+        return Measured(pose, both, laid.registration)
 
-    def _is_sliver(self, view: _View) -> bool:
+    def _is_sliver(self, view: View) -> bool:
         """Whether little of the object is seen."""
         seen_m = np.linalg.norm(view.seen.fit.box.size_m)
         return bool(seen_m < _SLIVER_SHARE * np.linalg.norm(self._shape.faces.size_m))
 
-    def _is_whole(self, view: _View) -> bool:
+    def _is_whole(self, view: View) -> bool:
         """Whether as much is seen of the object as is known of it: then its box says where it is."""
         seen_m = np.linalg.norm(view.seen.fit.box.size_m)
         return bool(abs(seen_m / np.linalg.norm(self._shape.faces.size_m) - 1) < _ALIKE_SHARE)
 
-    def _is_near(self, view: _View, predicted: Array) -> bool:
+    def _is_near(self, view: View, predicted: Array) -> bool:
         """Whether what is seen may still be the object: else the mask has gone over to something else."""
         box = self._shape.box(predicted, 0)
         apart_m = np.linalg.norm(view.seen.fit.box.camera_from_object[:3, 3] - box.camera_from_object[:3, 3])
         return bool(apart_m < _NEAR_M + np.linalg.norm(box.size_m) / 2)
 
-    def _at_fresh_box(self, view: _View, predicted: Array) -> Array:
+    def _at_fresh_box(self, view: View, predicted: Array) -> Array:
         """The predicted pose moved to where this frame's own box is."""
         expected = self._shape.box(predicted, 0).camera_from_object[:3, 3]
         shift = view.seen.fit.box.camera_from_object[:3, 3] - expected
         return rigid(predicted[:3, :3], predicted[:3, 3] + shift)
 
-    def _accept(self, view: _View, measured: _Measured) -> bool:
+    def _accept(self, view: View, measured: Measured) -> bool:
         """Give a measurement to the filter, unless it cannot be."""
         turn = np.kron(np.eye(2), view.fixed[:3, :3])
         information = turn @ measured.information @ turn.T
@@ -306,43 +288,3 @@ class _Life:
                 return False
         self._motion.correct(pose, information)
         return True
-
-
-def _information(laid: Registration, pose: Array, view: _View, config: GeometryConfig) -> Array:
-    """(6, 6) information of a registration about the camera's axes at the object's origin.
-
-    Neighbouring pixels err together: the points count as the few independent ones they are worth.
-    """
-    seen = view.seen
-    z_m = float(np.median(seen.points_m[:, 2]))
-    used = min(len(seen.points_m), 500)
-    worth = independent_samples(len(seen.points_m), z_m, view.frame.intrinsics.fx, config.depth_correlation_m) / used
-    sigma_m = max(seen.noise_m, laid.residual_m)
-    at_origin = np.eye(6)  # from a rotation about the origin to one about the points' middle
-    at_origin[:3, 3:] = -skew(laid.rotation_center_m)
-    information = at_origin.T @ laid.information @ at_origin * (min(1.0, worth) / sigma_m**2)
-    loosest = np.diag([1.0] * 3 + [1e-2] * 3)
-    covariance = np.linalg.inv(information + loosest) + np.diag(_LAID_SIGMA**2)
-    turn = np.kron(np.eye(2), pose[:3, :3])
-    return np.asarray(turn @ np.linalg.inv(covariance) @ turn.T)
-
-
-def _standing(learned: Array, view: _View) -> tuple[Array, Array]:
-    """(6, 6) information that what stands on a level support stands upright, and (6,) the turn that brings it there."""
-    nothing = np.zeros((6, 6)), np.zeros(6)
-    up = view.seen.up
-    if up is None or not view.gravity_known or view.seen.floor_m is None or learned[:3, 2] @ up < _TIPPED_COS:
-        return nothing
-    information, lean = nothing
-    information[3:, 3:] = (np.eye(3) - np.outer(up, up)) / _STANDING_RAD**2
-    lean[3:] = np.cross(learned[:3, 2], up)
-    return information, lean
-
-
-def _stood_up(box: OrientedBox, up: Array | None) -> OrientedBox:
-    """The box with its third axis exactly upwards, if it nearly is."""
-    z = box.camera_from_object[:3, 2]
-    if up is None or z @ up < _STANDING_COS:
-        return box
-    axes = smallest_rotation(z, up) @ box.camera_from_object[:3, :3]
-    return replace(box, camera_from_object=rigid(axes, box.camera_from_object[:3, 3]))

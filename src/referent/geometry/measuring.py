@@ -1,0 +1,93 @@
+"""What one frame says of a tracked object's pose, and how much: registration, box and support in one currency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from referent.config import GeometryConfig
+from referent.geometry.estimate import Look
+from referent.geometry.noise import independent_samples
+from referent.geometry.poses import rigid, skew, transform_points
+from referent.geometry.registration import Registration
+from referent.geometry.symmetry import smallest_rotation
+from referent.types import Array, OrientedBox, RgbdFrame
+
+LAID_SIGMA = np.array([0.001] * 3 + [0.005] * 3)  # m and rad: what a registration is off by at least
+_STANDING_RAD = np.deg2rad(2.0)  # what stands on a level support is upright to this
+_TIPPED_COS = np.cos(np.deg2rad(25.0))  # what leans more does not stand
+_STANDING_COS = np.cos(np.deg2rad(10.0))  # what leans less and stands is upright
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One frame's look at the object and where the camera was."""
+
+    frame: RgbdFrame
+    seen: Look
+    fixed_from_camera: Array | None
+    gravity_known: bool
+
+    @property
+    def fixed(self) -> Array:
+        """(4, 4) the camera in the frame the motion is filtered in: its own where no other is known."""
+        return np.eye(4) if self.fixed_from_camera is None else self.fixed_from_camera
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One frame's pose of the object and (6, 6) information about it, about the camera's axes at its origin."""
+
+    camera_from_object: Array
+    information: Array
+    registration: Registration
+
+
+def shifted_only(laid: Registration, pose: Array, predicted: Array, information: Array) -> Measured:
+    """What a sliver of the object says: where it is, with the turn that was expected."""
+    middle = transform_points(pose, laid.rotation_center_m[None])[0]
+    turn = predicted[:3, :3]
+    known = information.copy()
+    known[3:, :] = known[:, 3:] = 0.0
+    return Measured(rigid(turn, middle - turn @ laid.rotation_center_m), known, laid)
+
+
+def information_of(laid: Registration, pose: Array, view: View, config: GeometryConfig) -> Array:
+    """(6, 6) information of a registration about the camera's axes at the object's origin.
+
+    Neighbouring pixels err together: the points count as the few independent ones they are worth.
+    """
+    seen = view.seen
+    z_m = float(np.median(seen.points_m[:, 2]))
+    used = min(len(seen.points_m), 500)
+    worth = independent_samples(len(seen.points_m), z_m, view.frame.intrinsics.fx, config.depth_correlation_m) / used
+    sigma_m = max(seen.noise_m, laid.residual_m)
+    at_origin = np.eye(6)  # from a rotation about the origin to one about the points' middle
+    at_origin[:3, 3:] = -skew(laid.rotation_center_m)
+    information = at_origin.T @ laid.information @ at_origin * (min(1.0, worth) / sigma_m**2)
+    loosest = np.diag([1.0] * 3 + [1e-2] * 3)
+    covariance = np.linalg.inv(information + loosest) + np.diag(LAID_SIGMA**2)
+    turn = np.kron(np.eye(2), pose[:3, :3])
+    return np.asarray(turn @ np.linalg.inv(covariance) @ turn.T)
+
+
+def standing(learned: Array, view: View) -> tuple[Array, Array]:
+    """(6, 6) information that what stands on a level support stands upright, and (6,) the turn that brings it there."""
+    nothing = np.zeros((6, 6)), np.zeros(6)
+    up = view.seen.up
+    if up is None or not view.gravity_known or view.seen.floor_m is None or learned[:3, 2] @ up < _TIPPED_COS:
+        return nothing
+    information, lean = nothing
+    information[3:, 3:] = (np.eye(3) - np.outer(up, up)) / _STANDING_RAD**2
+    lean[3:] = np.cross(learned[:3, 2], up)
+    return information, lean
+
+
+def stood_up(box: OrientedBox, up: Array | None) -> OrientedBox:
+    """The box with its third axis exactly upwards, if it nearly is."""
+    z = box.camera_from_object[:3, 2]
+    if up is None or z @ up < _STANDING_COS:
+        return box
+    axes = smallest_rotation(z, up) @ box.camera_from_object[:3, :3]
+    return replace(box, camera_from_object=rigid(axes, box.camera_from_object[:3, 3]))
