@@ -15,8 +15,8 @@ _ACCELERATION = np.array([2.0] * 3 + [10.0] * 3)  # m/s^2 and rad/s^2 of what a 
 _SET_OFF = np.array([0.05] * 3 + [0.35] * 3)  # m and rad: how far it may be when it is noticed to have set off
 _SPEED = np.array([0.5] * 3 + [2.0] * 3)  # m/s and rad/s: how fast it may then be
 _ANYWHERE = np.array([1.0] * 3 + [1.5] * 3)  # m and rad
-_REST_SPEED = (0.015, 0.15)  # m/s and rad/s: slower for a while, it rests
-_REST_S = 0.5
+_STILL = (0.004, 0.035)  # m and rad: what moves no more than this for a while rests
+_REST_NS = 500_000_000
 _CARRIED_S = 0.3  # so long the velocity last seen is believed
 _LONGEST_STEP_S = 2.0  # after a longer gap nothing more is known than after this
 
@@ -36,7 +36,7 @@ class Motion:
         self._covariance[:6, :6] = covariance
         self._covariance[6:, 6:] = np.diag(_SPEED**2) if moving else np.zeros((6, 6))
         self._stamp_ns = stamp_ns
-        self._slow_s = 0.0
+        self._stayed, self._stayed_ns = pose, stamp_ns  # where it has been since
 
     @property
     def covariance(self) -> Array:
@@ -57,9 +57,15 @@ class Motion:
         ahead = np.eye(12)
         ahead[:6, 6:] = np.eye(6) * step_s
         self._covariance = ahead @ self._covariance @ ahead.T + _driven(step_s)
-        slow = np.linalg.norm(self.velocity[:3]) < _REST_SPEED[0] and np.linalg.norm(self.velocity[3:]) < _REST_SPEED[1]
-        self._slow_s = self._slow_s + gap_s if slow else 0.0
-        if self._slow_s > _REST_S:
+        self._rest_if_still(stamp_ns)
+
+    def _rest_if_still(self, stamp_ns: int) -> None:
+        """Come to rest once it has stayed in one place for a while; the velocity of each frame is too noisy to tell."""
+        moved_m = np.linalg.norm(self.pose[:3, 3] - self._stayed[:3, 3])
+        turned_rad = np.linalg.norm(rotation_vector(self.pose[:3, :3] @ self._stayed[:3, :3].T))
+        if moved_m > _STILL[0] or turned_rad > _STILL[1]:
+            self._stayed, self._stayed_ns = self.pose, stamp_ns
+        elif stamp_ns - self._stayed_ns > _REST_NS:
             self._come_to_rest()
 
     def surprise(self, pose: Array, information: Array) -> float:
@@ -72,7 +78,7 @@ class Motion:
     def set_off(self) -> None:
         """Take it to have begun to move: place and speed are much less sure."""
         self.moving = True
-        self._slow_s = 0.0
+        self._stayed, self._stayed_ns = self.pose, self._stamp_ns
         self._covariance[:6, :6] += np.diag(_SET_OFF**2)
         self._covariance[6:, 6:] += np.diag(_SPEED**2)
 
@@ -80,7 +86,7 @@ class Motion:
         """Take it to be anywhere, turned anyhow: it was out of sight and is not where it was."""
         self.moving = True
         self.velocity = np.zeros(6)
-        self._slow_s = 0.0
+        self._stayed, self._stayed_ns = self.pose, self._stamp_ns
         self._covariance = np.diag(np.concatenate([_ANYWHERE**2, _SPEED**2]))
 
     def correct(self, pose: Array, information: Array) -> None:

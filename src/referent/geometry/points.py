@@ -16,6 +16,10 @@ _SQUARE = np.ones((3, 3), np.uint8)
 _WIDE = np.ones((5, 5), np.uint8)
 _FAR_M = 1e9
 _PIECE_SHARE = 0.03  # of the largest piece; smaller ones are what segmentation and noise leave behind
+_SHORT_PX = 8  # beyond what is kept
+_SHORT_SHARE = 0.1  # of the mask
+_AGREEING_SHARE = 0.006  # of depth: neighbours on one thin part differ by less
+_AGREEING = 4  # of the nine pixels around, itself among them, and one more
 _STRIP_PX = (3.0, 6.0)  # a strip along the mask's border is this wide, for small and for large masks
 
 
@@ -70,7 +74,47 @@ def object_mask(patch: Patch, config: GeometryConfig) -> Array:
     kept = one_object(inside & patch.known & ~patch.edge, patch)
     if np.count_nonzero(kept) < config.min_points:  # a thin object: its border is all there is
         kept = one_object(patch.mask & patch.known & ~patch.edge, patch)
+    if _falls_short(kept, patch.mask):  # so has it parts that are, such as the shaft of a screwdriver
+        near = _as_near(kept, patch) & patch.known & patch.mask
+        kept = kept | one_object(kept | (near & (~patch.edge | _agreeing(patch))), patch)
     return kept
+
+
+def _as_near(kept: Array, patch: Patch) -> Array:
+    """(h, w) pixels no farther behind or before what is kept than that is wide: no background in a loose mask."""
+    middle_m = float(np.median(patch.depth_m[kept]))
+    width_px = max(np.ptp(np.flatnonzero(kept.any(axis=axis))) + 1 for axis in (0, 1))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.abs(patch.depth_m - middle_m) <= width_px * middle_m / patch.fx)
+
+
+def _falls_short(kept: Array, mask: Array) -> bool:
+    """Whether cleaning took off more than a border: the mask goes on well beyond what is kept."""
+    if not kept.any():
+        return False
+    for axis in (0, 1):
+        seen, masked = np.flatnonzero(kept.any(axis=axis)), np.flatnonzero(mask.any(axis=axis))
+        beyond_px = max(seen[0] - masked[0], masked[-1] - seen[-1])
+        if beyond_px > max(_SHORT_PX, _SHORT_SHARE * (np.ptp(masked) + 1)):
+            return True
+    return False
+
+
+def _agreeing(patch: Patch) -> Array:
+    """(h, w) masked pixels at a step of depth that lie on a surface all the same: neighbours have their depth.
+
+    A flying pixel has a depth of its own.
+    """
+    inside = patch.mask & patch.known
+    depth = np.pad(np.where(inside, patch.depth_m, np.nan), 1, constant_values=np.nan)
+    height, width = inside.shape
+    agreeing = np.zeros(inside.shape, np.uint8)
+    for row in range(3):
+        for column in range(3):
+            with np.errstate(invalid="ignore"):
+                near = np.abs(depth[row : row + height, column : column + width] - patch.depth_m)
+                agreeing += near < _AGREEING_SHARE * patch.depth_m
+    return np.asarray(inside & (agreeing > _AGREEING))
 
 
 def pixels_of(patch: Patch, inside: Array) -> tuple[Array, Array]:

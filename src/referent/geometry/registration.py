@@ -12,6 +12,7 @@ from referent.geometry.poses import rigid, skew, transform_points
 from referent.types import Array
 
 _DAMPING = np.array([1e-4, 1e-4, 1e-4, 1e-6, 1e-6, 1e-6])  # per point: what nothing holds stays where it was
+_LEAST_POINTS = 6  # make a surface
 _SETTLED_M = 2e-5
 _SETTLED_RAD = 1e-4
 
@@ -123,6 +124,8 @@ def surface_of(points_m: Array, count: int, reach_m: float, towards: Array) -> T
     out.
     """
     points = np.asarray(points_m, np.float64)
+    if len(points) < _LEAST_POINTS:
+        return Target(np.zeros((0, 3)), np.zeros((0, 3)))
     tree = cKDTree(points)
     chosen = points[np.arange(min(count, len(points))) * len(points) // min(count, len(points))]
     neighbours = max(6, min(60, len(points) // 10))
@@ -136,7 +139,7 @@ def surface_of(points_m: Array, count: int, reach_m: float, towards: Array) -> T
     spread, axes = np.linalg.eigh(scatter)
     normals = axes[:, :, 0]
     normals = normals * np.where(np.einsum("ij,ij->i", normals, towards - chosen) < 0, -1.0, 1.0)[:, None]
-    flat = (number >= 6) & (spread[:, 1] > 1e-12)
+    flat = (number >= _LEAST_POINTS) & (spread[:, 1] > 1e-12)
     # On the local plane: a noisy point would carry its noise into every later frame.
     onto = chosen - np.einsum("ij,ij->i", chosen - means, normals)[:, None] * normals
     return Target(onto[flat], normals[flat])
