@@ -15,7 +15,7 @@ from referent.types import Array, Intrinsics, ObjectPose, OrientedBox, RgbdFrame
 
 CAMERA = Intrinsics(400, 300, 420.0, 420.0, 199.5, 149.5)
 FRAME_NS = 33_333_333
-_LARGEST_M = 0.1  # from an object's origin to its farthest point
+_LARGEST_M = 0.12  # from an object's origin to its farthest point
 
 
 def on_table(yaw_deg: float = 0.0, x_m: float = 0.0, y_m: float = 0.0, *, z_m: float = 0.03) -> Array:
