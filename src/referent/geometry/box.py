@@ -12,6 +12,7 @@ from referent.geometry.footprint import (
     distances_from_sides,
     elongated_yaw,
     fit_circle,
+    in_company,
     least_area_yaw,
     outlines,
     rectangle_residual_m,
@@ -75,10 +76,11 @@ def upright_box(
     low = low if floor_m is None else min(floor_m, high)
     down = float(-view @ up)
     overlooked = down > _OVERLOOK_SINE
-    whole, facing = outlines(ground, np.zeros(2))
-    yaw = _best_yaw(ground, whole, facing, max(_NEAR_M, noise_m), overlooked=overlooked)
-    circle = _round_footprint(ground, whole, facing, yaw, down, noise_m)
-    standing_out = None if circle is None else _standing_out(ground, circle, noise_m)
+    solid = ground[in_company(ground)]
+    whole, facing = outlines(solid, np.zeros(2))
+    yaw = _best_yaw(solid, whole, facing, max(_NEAR_M, noise_m), overlooked=overlooked)
+    circle = _round_footprint(solid, whole, facing, yaw, down, noise_m)
+    standing_out = None if circle is None else _standing_out(solid, circle, noise_m)
     radius_m = 0.0 if circle is None else circle.radius_m + border_m * abs(float(view @ up))
     if circle is None:
         axes = _turned(base, yaw)

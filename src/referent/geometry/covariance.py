@@ -6,7 +6,7 @@ import numpy as np
 
 from referent.config import GeometryConfig
 from referent.geometry.box import BoxFit
-from referent.geometry.faces import BEHIND_ROUND
+from referent.geometry.faces import BEHIND_ROUND, below_m
 from referent.geometry.noise import depth_sigma_m, independent_samples
 from referent.types import Array, OrientedBox
 
@@ -29,6 +29,8 @@ def pose_covariance(fit: BoxFit, fx: float, config: GeometryConfig, *, gravity_k
     position += _of_missing(fit, missing_m)
     if fit.is_round:
         position += _behind_round(fit)
+    if fit.upright and not fit.on_floor:
+        position += np.outer(axes[:, 2], axes[:, 2]) * (below_m(fit) / 2) ** 2
     rotation = (axes * _about_sides_rad(fit, fx, config, gravity_known=gravity_known) ** 2) @ axes.T
     covariance = np.zeros((6, 6))
     covariance[:3, :3], covariance[3:, 3:] = position, rotation

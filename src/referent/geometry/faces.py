@@ -18,6 +18,7 @@ _SHRINKING = 0.1  # a face that moves inwards by more than its sigma does so thi
 _UNOBSERVED_SHARE = 0.25  # of a side: a face less sure than this was not seen
 _UNOBSERVED_M = 0.015
 BEHIND_ROUND = 0.15  # of its width: what a round thing may hide behind itself, such as a mug its handle
+_STEEP = (0.5, 0.9)  # sine of the view downwards from which the foot begins to be hidden, and is
 _SHARP_VIEW = 0.7
 
 
@@ -121,6 +122,8 @@ def _behind_m(axes: Array, view: Array, fit: BoxFit, sides: Array) -> Array:
     if fit.is_round:
         behind[1, :2] = np.where(along[:2] > 0, along[:2], 0.0) * BEHIND_ROUND * sides[:2]
         behind[0, :2] = np.where(along[:2] < 0, -along[:2], 0.0) * BEHIND_ROUND * sides[:2]
+    if fit.upright and not fit.on_floor:
+        behind[0, 2] = below_m(fit)
     if fit.far_side_seen:
         return behind
     deep = np.abs(along) >= min(_SHARP_VIEW, float(np.abs(along).max()))
@@ -129,3 +132,10 @@ def _behind_m(axes: Array, view: Array, fit: BoxFit, sides: Array) -> Array:
     behind[1, deep & (along > 0)] = sides.max()
     behind[0, deep & (along < 0)] = sides.max()
     return behind
+
+
+def below_m(fit: BoxFit) -> float:
+    """How far an object without a support in sight may go on below what is seen of it from above."""
+    center = fit.box.camera_from_object[:3, 3]
+    steep = float(-center @ fit.box.camera_from_object[:3, 2]) / float(np.linalg.norm(center))
+    return float(np.clip((steep - _STEEP[0]) / (_STEEP[1] - _STEEP[0]), 0.0, 1.0) * fit.box.size_m.max())

@@ -16,6 +16,8 @@ _FINE = np.deg2rad(np.arange(-3.0, 3.01, 0.5))
 _YAW_POINTS = 300
 _OUTLINE_POINTS = 48
 _HULL_POINTS = 4000
+_CELLS = 40  # across a footprint, to count neighbours in
+_COMPANY = 0.001  # of all points within a cell of a point, itself among them
 _TRIPLES = 200
 _STRIPS = 40
 _LONG = 2.0  # times as long as wide, by standard deviations
@@ -133,6 +135,18 @@ def _arc_rad(offsets: Array) -> float:
     angles = np.sort(np.arctan2(offsets[:, 1], offsets[:, 0]))
     gaps = np.diff(angles, append=angles[0] + 2 * np.pi)
     return float(2 * np.pi - gaps.max())
+
+
+def in_company(points_m: Array) -> Array:
+    """(N,) True for points that are not alone: a few strays beside a footprint would turn and round its outline."""
+    low = points_m.min(axis=0)
+    cell_m = max(float(np.ptp(points_m, axis=0).max()) / _CELLS, 1e-6)
+    column, row = np.floor((points_m - low) / cell_m).astype(int).T
+    counts = np.zeros((_CELLS + 1, _CELLS + 1), np.float32)
+    np.add.at(counts, (row, column), 1.0)
+    around = cv2.boxFilter(counts, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    company = around[row, column] > max(1.0, _COMPANY * len(points_m))
+    return np.asarray(company if np.count_nonzero(company) > len(points_m) / 2 else np.ones(len(points_m), bool))
 
 
 def round_body(points_m: Array, tolerance_m: float) -> Circle | None:

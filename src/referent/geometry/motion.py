@@ -17,6 +17,8 @@ _SPEED = np.array([0.5] * 3 + [2.0] * 3)  # m/s and rad/s: how fast it may then 
 _ANYWHERE = np.array([1.0] * 3 + [1.5] * 3)  # m and rad
 _STILL = (0.004, 0.035)  # m and rad: what moves no more than this for a while rests
 _REST_NS = 500_000_000
+_UNSEEN_RAD = 0.025  # a turn less sure than this in one frame
+_FADING_S = 0.2  # fades away in this time
 _CARRIED_S = 0.3  # so long the velocity last seen is believed
 _LONGEST_STEP_S = 2.0  # after a longer gap nothing more is known than after this
 
@@ -36,6 +38,7 @@ class Motion:
         self._covariance[:6, :6] = covariance
         self._covariance[6:, 6:] = np.diag(_SPEED**2) if moving else np.zeros((6, 6))
         self._stamp_ns = stamp_ns
+        self._step_s = 0.0  # the last one
         self._stayed, self._stayed_ns = pose, stamp_ns  # where it has been since
 
     @property
@@ -52,6 +55,7 @@ class Motion:
             self._covariance[:6, :6] += np.diag(_RESTING**2) * step_s
             return
         self.pose = self._displaced(self.velocity * min(gap_s, _CARRIED_S))
+        self._step_s = step_s
         if gap_s > _CARRIED_S:  # nothing goes on turning and sliding unseen for long
             self.velocity = np.zeros(6)
         ahead = np.eye(12)
@@ -98,10 +102,11 @@ class Motion:
         gain = spread @ np.linalg.solve(np.eye(6) + information @ self.covariance, information)
         update = gain @ self._innovation(pose)
         self.pose = self._displaced(update[:6])
-        if self.moving:
-            self.velocity = self.velocity + update[6:]
         rest = self._covariance - gain @ spread.T
         self._covariance = (rest + rest.T) / 2
+        if self.moving:
+            self.velocity = self.velocity + update[6:]
+            self.velocity[3:] = _faded(self.velocity[3:], information[3:, 3:], self._step_s)
 
     def _innovation(self, pose: Array) -> Array:
         turn = rotation_vector(pose[:3, :3] @ self.pose[:3, :3].T)
@@ -115,6 +120,13 @@ class Motion:
         self.velocity = np.zeros(6)
         self._covariance[6:, :] = 0.0
         self._covariance[:, 6:] = 0.0
+
+
+def _faded(turning: Array, information: Array, step_s: float) -> Array:
+    """(3,) rad/s less of what the measurement does not show, such as the turn of a bottle about itself."""
+    weights, axes = np.linalg.eigh(information)
+    kept = np.where(weights < 1 / _UNSEEN_RAD**2, np.exp(-step_s / _FADING_S), 1.0)
+    return np.asarray(axes @ (kept * (axes.T @ turning)))
 
 
 def _driven(step_s: float) -> Array:

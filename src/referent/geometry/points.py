@@ -81,9 +81,9 @@ def object_mask(patch: Patch, config: GeometryConfig) -> Array:
 
 
 def _as_near(kept: Array, patch: Patch) -> Array:
-    """(h, w) pixels no farther behind or before what is kept than that is wide: no background in a loose mask."""
+    """(h, w) pixels no farther behind or before what is kept than the mask is wide: no far background."""
     middle_m = float(np.median(patch.depth_m[kept]))
-    width_px = max(np.ptp(np.flatnonzero(kept.any(axis=axis))) + 1 for axis in (0, 1))
+    width_px = max(np.ptp(np.flatnonzero(patch.mask.any(axis=axis))) + 1 for axis in (0, 1))
     with np.errstate(invalid="ignore"):
         return np.asarray(np.abs(patch.depth_m - middle_m) <= width_px * middle_m / patch.fx)
 

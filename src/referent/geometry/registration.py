@@ -12,6 +12,7 @@ from referent.geometry.poses import rigid, skew, transform_points
 from referent.types import Array
 
 _DAMPING = np.array([1e-4, 1e-4, 1e-4, 1e-6, 1e-6, 1e-6])  # per point: what nothing holds stays where it was
+_REACH = 3.0  # times the points' spacing
 _LEAST_POINTS = 6  # make a surface
 _SETTLED_M = 2e-5
 _SETTLED_RAD = 1e-4
@@ -28,6 +29,13 @@ class Target:
     def tree(self) -> cKDTree:
         """Nearest neighbours among the points."""
         return cKDTree(self.points_m)
+
+    @cached_property
+    def reach_m(self) -> float:
+        """How far along the surface a place on it may be from the nearest of the points."""
+        if len(self.points_m) < 2:
+            return 0.0
+        return _REACH * float(np.median(np.asarray(self.tree.query(self.points_m, k=2)[0])[:, 1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +59,8 @@ def register(
     """
     points = np.asarray(points_m, np.float64)
     center = transform_points(start, points).mean(axis=0)
+    if len(target.points_m) == 0:
+        return Registration(start, np.zeros((6, 6)), float("inf"), 0.0, center)
     pose = start.copy()
     for step in range(steps):
         # Begin with a wide kernel: a start some millimetres off must not lose its pairs.
@@ -102,9 +112,12 @@ def _pairs(
     placed = transform_points(pose, points)
     gaps, partner = target.tree.query(placed, distance_upper_bound=gate_m)
     near = np.isfinite(gaps)
+    gaps = np.where(near, gaps, 0.0)
     partner = np.where(near, partner, 0)
     normals = target.normals[partner]
     distances = np.einsum("ij,ij->i", placed - target.points_m[partner], normals)
+    # Beyond the border of what is known nothing is known: pairs with the border would drag the points along it.
+    near &= gaps**2 - distances**2 < target.reach_m**2
     weights = np.where(near & (np.abs(distances) < kernel_m), (1 - (distances / kernel_m) ** 2) ** 2, 0.0)
     jacobian = np.concatenate([normals, np.cross(placed - center, normals)], axis=1)
     return jacobian, distances, weights, near & (np.abs(distances) < kernel_m)
@@ -118,7 +131,7 @@ def _moved(pose: Array, update: Array, center: Array) -> Array:
 
 
 def surface_of(points_m: Array, count: int, reach_m: float, towards: Array) -> Target:
-    """A target of about `count` of (N, 3) points, with normals from all neighbours within `reach_m`.
+    """A target of about `count` of (N, 3) points, with normals from all neighbours within `reach_m`, more if sparse.
 
     Normals point to the side of `towards` (3,), where the camera was. Points whose surroundings are no surface are left
     out.
@@ -128,7 +141,8 @@ def surface_of(points_m: Array, count: int, reach_m: float, towards: Array) -> T
         return Target(np.zeros((0, 3)), np.zeros((0, 3)))
     tree = cKDTree(points)
     chosen = points[np.arange(min(count, len(points))) * len(points) // min(count, len(points))]
-    neighbours = max(6, min(60, len(points) // 10))
+    neighbours = max(_LEAST_POINTS, min(60, len(points) // 10))
+    reach_m = max(reach_m, 2 * float(np.median(np.asarray(tree.query(chosen, k=_LEAST_POINTS)[0])[:, -1])))
     gaps, indices = tree.query(chosen, k=min(neighbours, len(points)), distance_upper_bound=reach_m)
     inside = np.isfinite(gaps)
     around = points[np.where(inside, indices, 0)] * inside[..., None]
