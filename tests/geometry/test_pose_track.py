@@ -454,3 +454,24 @@ def test_the_same_film_gives_the_same_poses_bit_by_bit():
     for a, b in zip(first.poses, second.poses, strict=True):
         np.testing.assert_array_equal(a.box.camera_from_object, b.box.camera_from_object)
         np.testing.assert_array_equal(a.covariance, b.covariance)
+
+
+@pytest.mark.parametrize("noise_px", [0.05, 0.15])
+def test_what_was_pushed_in_noise_rests_again(noise_px):
+    seen = followed()
+    for frame in range(80):
+        pose = on_table(30, 0.1 * np.clip(frame / 30 - 0.3, 0, 1))
+        seen.see(a_shot(a_camera(), {"object": (BOX, pose)}, frame=frame, noise_px=noise_px))
+    assert {pose.quality.motion for pose in seen.poses[-10:]} == {"static"}
+
+
+@pytest.mark.parametrize(("step_m", "fixed"), [(0.005, True), (0.010, False)])
+def test_a_quick_push_is_followed(step_m, fixed):
+    seen = followed(fixed=fixed)
+    errors = []
+    for frame in range(35):
+        pose = on_table(20, -0.1 + step_m * np.clip(frame - 10, 0, 20))
+        seen.see(a_shot(a_camera(), {"object": (BOX, pose)}, frame=frame))
+        errors.append(center_error_m(seen))
+    assert max(errors) < 0.020
+    assert np.median(errors) < 0.006
