@@ -197,3 +197,10 @@ def test_a_handful_of_points_gives_a_small_surface_or_none(count):
     assert len(surface.points_m) == len(surface.normals) <= count
     assert np.isfinite(surface.points_m).all()
     assert np.isfinite(surface.normals).all()
+
+
+def test_a_single_point_is_no_surface_and_an_empty_one_holds_nothing():
+    assert len(surface_of(np.array([[0.0, 0.0, 0.5]]), 1500, 0.006, np.zeros(3)).points_m) <= 1
+    empty = Target(np.zeros((0, 3)), np.zeros((0, 3)))
+    laid = register(np.random.default_rng(0).normal(size=(30, 3)), empty, np.eye(4), kernel_m=0.004, gate_m=0.015)
+    assert laid.overlap == 0
