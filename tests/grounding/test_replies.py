@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from referent.errors import ConfigError, UnreadableReply
@@ -177,6 +177,7 @@ def test_no_text_at_all_breaks_the_reader(text: str) -> None:
 
 
 @given(answers)
+@example([(0, 0, 0, 0, "\\"), (0, 0, 0, 0, "")])
 def test_whole_answers_lose_no_box(answer: list[tuple[int, int, int, int, str]]) -> None:
     text = json.dumps([{"bbox_2d": list(item[:4]), "label": item[4]} for item in answer])
     assert len(read_reply(text).regions) == len(answer)

@@ -13,6 +13,7 @@ MAX_DEPTH = 32
 CLOSERS = {"[": "]", "{": "}", "(": ")"}
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
 _SKIPPED = re.compile(r"(?:[\s,:;=]|//[^\n]*|/\*.*?\*/)+", re.DOTALL)
+_ESCAPED = re.compile(r"\\([\\\"'])")
 _WORD = re.compile(r"[^\s\[\]{}(),:\"']+")
 
 
@@ -111,10 +112,11 @@ class _Reader:
         """A string. A quote inside it counts as its end only where one could stand."""
         mark, place = self.text[at], at + 1
         while (place := self.text.find(mark, place)) >= 0:
-            escaped = self.text[place - 1] == "\\"
+            before = self.text[at + 1 : place]
+            escaped = (len(before) - len(before.rstrip("\\"))) % 2 == 1
             following = self.text[place + 1 : place + 40].lstrip()
             if not escaped and (not following or following[0] in ",:]})"):
-                return self.text[at + 1 : place].replace("\\" + mark, mark), place + 1, True
+                return _ESCAPED.sub(r"\1", before), place + 1, True
             place += 1
         line_end = self.text.find("\n", at)
         end = len(self.text) if line_end < 0 else line_end
