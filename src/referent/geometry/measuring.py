@@ -60,8 +60,9 @@ def information_of(laid: Registration, pose: Array, view: View, config: Geometry
     """
     seen = view.seen
     z_m = float(np.median(seen.points_m[:, 2]))
-    used = min(len(seen.points_m), 500)
-    worth = independent_samples(len(seen.points_m), z_m, view.frame.intrinsics.fx, config.depth_correlation_m) / used
+    worth = (
+        independent_samples(len(seen.points_m), z_m, view.frame.intrinsics.fx, config.depth_correlation_m) / laid.count
+    )
     sigma_m = max(seen.noise_m, laid.residual_m)
     at_origin = np.eye(6)  # from a rotation about the origin to one about the points' middle
     at_origin[:3, 3:] = -skew(laid.rotation_center_m)

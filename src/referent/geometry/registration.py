@@ -47,6 +47,7 @@ class Registration:
     residual_m: float  # RMS point-to-plane distance of the points that take part; inf when none does
     overlap: float  # share of the points that lie on the target
     rotation_center_m: Array  # (3,) in the target: where `information` turns about
+    count: int  # points that were laid
 
 
 def register(
@@ -60,7 +61,7 @@ def register(
     points = np.asarray(points_m, np.float64)
     center = transform_points(start, points).mean(axis=0)
     if len(target.points_m) == 0:
-        return Registration(start, np.zeros((6, 6)), float("inf"), 0.0, center)
+        return Registration(start, np.zeros((6, 6)), float("inf"), 0.0, center, len(points))
     pose = start.copy()
     for step in range(steps):
         # Begin with a wide kernel: a start some millimetres off must not lose its pairs.
@@ -78,7 +79,7 @@ def register(
     total = weights.sum()
     residual_m = float(np.sqrt((weights * distances**2).sum() / total)) if total > 0 else float("inf")
     information = (jacobian * weights[:, None]).T @ jacobian
-    return Registration(pose, information, residual_m, float(near.mean()), center)
+    return Registration(pose, information, residual_m, float(near.mean()), center, len(points))
 
 
 def rotation_of(vector: Array) -> Array:
