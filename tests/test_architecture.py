@@ -13,7 +13,7 @@ PACKAGE = ROOT / "src" / "referent"
 LAYERS = [
     {"types", "errors", "__init__"},
     {"config", "messages", "weights"},
-    {"frames", "tracking", "grounding", "geometry"},
+    {"frames", "tracking", "grounding", "geometry", "memory"},
     {"pipeline", "intake"},
     {"live", "sources", "evaluation", "replay", "training", "demo", "cli"},
 ]

@@ -290,6 +290,30 @@ class GeometryConfig:
 
 
 @dataclass(frozen=True)
+class MemoryConfig:
+    """Where things were seen, kept over the shift and the night: what `~/query_objects` answers from."""
+
+    path: str = setting("", "file the memory is kept in; empty = in RAM, and forgotten at the end")
+    frame: str = setting(
+        "map", "coordinate frame that stays where it is, which places are remembered in; empty = nothing is remembered"
+    )
+    max_objects: int = setting(500, "things remembered; the one not seen for longest goes first", low=1, high=100_000)
+    max_age_h: float = setting(720.0, "what was not seen for so long is forgotten; 0 = never", unit="h", low=0)
+    interval_s: float = setting(1.0, "time between two notes of one object", unit="s", low=0, high=3600)
+    frame_sigma_m: float = setting(0.02, "how unsure the camera's place in the frame is", unit="m", low=0, high=10)
+    drift_m: float = setting(
+        0.05, "sigma of the place of what nobody has seen for an hour; grows with the root of time", unit="m", low=0
+    )
+    drift_deg: float = setting(10.0, "the same of its orientation", unit="deg", low=0)
+    half_life_h: float = setting(24.0, "a score halves in so long without a look; 0 = never", unit="h", low=0)
+    gate_sigmas: float = setting(
+        3.0, "how many sigmas off a sighting of a like thing is still the one remembered", low=0.1, high=20
+    )
+    gate_max_m: float = setting(0.5, "and never farther off than this", unit="m", low=0, high=100)
+    crop_px: int = setting(224, "longer side of the remembered picture of an object", unit="px", low=16, high=1024)
+
+
+@dataclass(frozen=True)
 class OutputConfig:
     """What is handed out."""
 
@@ -310,6 +334,7 @@ class Config:
     grounding: GroundingConfig = field(default_factory=GroundingConfig)
     geometry: GeometryConfig = field(default_factory=GeometryConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
 
     def __post_init__(self) -> None:
         for item in flatten(self):
@@ -327,6 +352,18 @@ def check_value(name: str, value: object, kind: type, info: SettingInfo) -> None
         high = float("inf") if info.high is None else info.high
         if not low <= value <= high:
             raise ConfigError(f"{name}: {value} is outside {low:g} to {high:g}{' ' + info.unit if info.unit else ''}")
+
+
+# What may differ from one frame to the next: nothing was built from it, and no state depends on it.
+_LIVE_OUTPUT = frozenset(
+    ("output.frame", "output.publish_tf", "output.transform_wait_s", "output.diagnostics_period_s")
+)
+_FIXED_GROUNDING = frozenset(("grounding.history_turns", "grounding.replay_latency_s"))
+
+
+def is_live(name: str) -> bool:
+    """Whether a setting (dotted name) may be changed while frames are processed."""
+    return name in _LIVE_OUTPUT or (name.startswith("grounding.") and name not in _FIXED_GROUNDING)
 
 
 def flatten(config: Config) -> Iterator[Setting]:

@@ -1,0 +1,102 @@
+"""What one frame's result shows of things worth remembering: followed, seen and measured in this very frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from referent.memory.places import Place, seen_place
+from referent.types import Array, FrameResult, Provenance, TrackedObject, TrackState
+
+SAME_MASK_IOU = 0.5  # two tracks that share so much of the picture follow one thing
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """One thing in one frame, seen by one track or by several."""
+
+    object_ids: tuple[str, ...]
+    generations: tuple[int, ...]  # of the tracks' targets: another one means something else
+    place: Place
+    label: str
+    expression: str
+    names: tuple[str, ...]  # label and expression of every track
+    stamp_ns: int
+    score: float  # in [0, 1]
+    moving: bool
+    how: Provenance | None
+    changed: Provenance | None  # how the track came to what it follows now
+    mask: Array  # (H, W) bool
+
+    @property
+    def object_id(self) -> str:
+        """The track it was seen by best."""
+        return self.object_ids[0]
+
+
+def sightings_in(result: FrameResult, fixed_from_camera: Array) -> tuple[tuple[Sighting, ...], int]:
+    """The things seen, each once, and how many poses could not be used because their numbers are none."""
+    seen = [thing for thing in result.objects if _is_measured(thing)]
+    sightings = [_sighting(thing, fixed_from_camera, result.stamp_ns) for thing in seen]
+    usable = [sighting for sighting in sightings if sighting is not None]
+    return _one_of_each(usable), len(sightings) - len(usable)
+
+
+def _is_measured(thing: TrackedObject) -> bool:
+    if thing.state is not TrackState.TRACKING or thing.pose is None or thing.mask is None:
+        return False
+    return thing.pose.quality.source != "predicted" and bool(thing.mask.mask.any())
+
+
+def _sighting(thing: TrackedObject, fixed_from_camera: Array, stamp_ns: int) -> Sighting | None:
+    assert thing.pose is not None
+    assert thing.mask is not None
+    place = seen_place(thing.pose, fixed_from_camera)
+    if place is None:
+        return None
+    score = thing.mask.score if thing.grounding_score is None else thing.grounding_score
+    label = thing.label or thing.target.expression
+    return Sighting(
+        object_ids=(thing.target.id,),
+        generations=(thing.target.generation,),
+        place=place,
+        label=label,
+        expression=thing.target.expression,
+        names=tuple(dict.fromkeys((label, thing.target.expression))),
+        stamp_ns=stamp_ns,
+        score=float(np.clip(np.nan_to_num(score), 0, 1)),
+        moving=thing.pose.quality.motion == "moving",
+        how=thing.created if thing.changed is None else thing.changed,
+        changed=thing.changed,
+        mask=thing.mask.mask,
+    )
+
+
+def _one_of_each(sightings: Sequence[Sighting]) -> tuple[Sighting, ...]:
+    """Tracks that follow the same pixels as one sighting, named by the surest of them."""
+    things: list[Sighting] = []
+    for sighting in sorted(sightings, key=lambda s: -s.score):
+        same = next((i for i, thing in enumerate(things) if _iou(thing.mask, sighting.mask) >= SAME_MASK_IOU), None)
+        if same is None:
+            things.append(sighting)
+        else:
+            things[same] = _joined(things[same], sighting)
+    return tuple(things)
+
+
+def _joined(surest: Sighting, other: Sighting) -> Sighting:
+    return replace(
+        surest,
+        object_ids=surest.object_ids + other.object_ids,
+        generations=surest.generations + other.generations,
+        names=tuple(dict.fromkeys(surest.names + other.names)),
+    )
+
+
+def _iou(a: Array, b: Array) -> float:
+    if a.shape != b.shape:
+        return 0.0
+    both = int(np.count_nonzero(a & b))
+    return both / max(int(np.count_nonzero(a)) + int(np.count_nonzero(b)) - both, 1)
