@@ -87,6 +87,13 @@ def rgb_from_image(msg: Any) -> Array:
     return np.asarray(cv2.cvtColor(pixels, conversion))
 
 
+def mask_from_image(msg: Any) -> Array:
+    """A mono8 sensor_msgs Image as (H, W) bool, True where it is not 0."""
+    if msg.encoding not in ("mono8", "8UC1"):
+        raise BadMessage(f"mask encoding {msg.encoding!r} is not mono8 or 8UC1")
+    return np.asarray(_pixels(msg, np.dtype("u1"), 1) != 0)
+
+
 def depth_from_image(msg: Any, *, unit_m: float = 0.001, max_depth_m: float = 10.0) -> Array:
     """Depth of a sensor_msgs Image or compressedDepth image as (H, W) float32 metres, NaN = unknown (REP-117, REP-118).
 

@@ -14,6 +14,7 @@ from referent.errors import BadInstruction, BadMessage, FrameExpired, StalePromp
 from referent.frames.transforms import TransformBuffer
 from referent.geometry.tracks import PoseTracks
 from referent.grounding.records import TargetRecord
+from referent.grounding.regions import GivenRegion
 from referent.grounding.supervisor import GroundingSupervisor
 from referent.grounding.worker_choice import live_worker_from, replay_worker_from
 from referent.grounding.workers import NoWorker, health_of
@@ -28,6 +29,7 @@ from referent.types import (
     TrackedMask,
     TrackedObject,
     Tracker,
+    TrackState,
     Worker,
 )
 from referent.weights import resolve
@@ -95,6 +97,41 @@ class Pipeline:
         """Follow what is inside this box of the next frame; no grounder is asked."""
         self._pending_boxes.append((expression, np.asarray(box_xyxy, np.float32)))
 
+    def follow(self, instruction: str) -> tuple[str, ...]:
+        """Take a goal: it replaces all that is followed, or adds; the ids it is about. Raises BadInstruction."""
+        followed, unwanted = self._supervisor.follow(instruction)
+        self._abandon(unwanted)
+        return followed
+
+    def correct(
+        self,
+        object_id: str,
+        *,
+        text: str = "",
+        region: GivenRegion | None = None,
+        stamp_ns: int | None = None,
+    ) -> TrackState:
+        """What is followed as one object is wrong: say in words, or show in a frame (None: the newest), what is meant.
+
+        Returns the object's state from here on. Raises BadInstruction, and changes no track, when that cannot be done.
+        """
+        if bool(text) == (region is not None):
+            raise BadInstruction("say what is meant by words, points, a box or a mask; exactly one of them")
+        if region is None:
+            self._abandon(self._supervisor.correct(object_id, text))
+        else:
+            self._point_out(object_id, region, stamp_ns)
+        return next(record.state for record in self._supervisor.records if record.target.id == object_id)
+
+    def reground(self, object_id: str = "") -> tuple[str, ...]:
+        """Ask about one target, or all, with the next frame; returns their ids. Raises BadInstruction."""
+        return self._supervisor.reground(object_id)
+
+    def reconfigure(self, config: Config) -> None:
+        """Go on with other settings; only those that `config.is_live` says may differ."""
+        self._config = config
+        self._supervisor.reconfigure(config.grounding)
+
     def forget(self, object_id: str) -> bool:
         """Stop following one target; False when there is none of that id."""
         known = self._supervisor.forget(object_id)
@@ -111,6 +148,20 @@ class Pipeline:
         """Free the models."""
         self._supervisor.close()
         self._tracker.reset()
+
+    def _point_out(self, object_id: str, region: GivenRegion, stamp_ns: int | None) -> None:
+        if self._newest_ns is None:
+            raise BadInstruction("no picture has come yet in which something could be shown")
+        prompt, rivals = self._supervisor.point_out(object_id, region, stamp_ns)
+        self._tracker.pin(self._newest_ns)  # so that the track can be refined there
+        try:
+            refusal = self._refusal(prompt, {})
+        finally:
+            self._tracker.release(self._newest_ns)
+        self._abandon(rivals)
+        self._settle()
+        if refusal is not None:
+            raise BadInstruction(refusal)
 
     def _check_time(self, stamp_ns: int) -> None:
         if stamp_ns == self._newest_ns:

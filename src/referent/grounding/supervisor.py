@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import numpy as np
-
 from referent.config import GroundingConfig
 from referent.grounding import instructions, records
 from referent.grounding.association import item_area_px, item_box_xyxy
@@ -24,6 +22,7 @@ from referent.grounding.events import event_of
 from referent.grounding.novelty import change, thumbnail
 from referent.grounding.policy import affordable, backoff_s, most_urgent
 from referent.grounding.records import Meaning, Placement, TargetRecord
+from referent.grounding.regions import GivenRegion, prompt_from_item
 from referent.grounding.targets import Targets
 from referent.grounding.verification import KIND, cut_out_request, probability_of_yes
 from referent.grounding.wording import rival_names
@@ -32,7 +31,6 @@ from referent.types import (
     Grounding,
     GroundingEvent,
     GroundingFailure,
-    GroundingItem,
     GroundingRequest,
     Prompt,
     PromptOutcome,
@@ -93,6 +91,39 @@ class GroundingSupervisor:
         act = understand(text, [record.target.expression for record in self._targets])
         self._not_before_ns = 0
         return instructions.carry_out(act, self._targets, self._conversation, now_ns=self._newest_ns)
+
+    def follow(self, instruction: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Take a goal; returns the ids it is about and those of tracks to be dropped. Raises BadInstruction."""
+        followed, unwanted = instructions.follow(instruction, self._targets, self._conversation)
+        self._not_before_ns = 0
+        return followed, unwanted
+
+    def correct(self, object_id: str, text: str) -> tuple[str, ...]:
+        """Take words about one target; returns the ids whose tracks are to be dropped. Raises BadInstruction."""
+        unwanted = instructions.correct(object_id, text, self._targets, self._conversation, now_ns=self._newest_ns)
+        self._not_before_ns = 0
+        return unwanted
+
+    def point_out(self, object_id: str, region: GivenRegion, stamp_ns: int | None) -> tuple[Prompt, tuple[str, ...]]:
+        """A person shows where a target is (None: in the newest frame); the ids of its rivals are to be dropped.
+
+        Raises BadInstruction when it is not followed.
+        """
+        return instructions.point_out(object_id, region, self._targets, stamp_ns=stamp_ns, newest_ns=self._newest_ns)
+
+    def reground(self, object_id: str = "") -> tuple[str, ...]:
+        """Ask about one target, or all, with the next frame, whatever the policy thinks; returns their ids.
+
+        Raises BadInstruction when it is not followed.
+        """
+        self._not_before_ns = 0
+        return instructions.ask_again(object_id, self._targets)
+
+    def reconfigure(self, config: GroundingConfig) -> None:
+        """Go on with other thresholds."""
+        self._config = config
+        self._asked_ns = deque(self._asked_ns, maxlen=config.questions_per_minute)
+        self._targets.reconfigure(config)
 
     def follow_box(self, expression: str, box_xyxy: Array, stamp_ns: int) -> Prompt:
         """Add a target whose place is already known, without asking anyone."""
@@ -332,21 +363,3 @@ class GroundingSupervisor:
 
 _REASONS_OF_WORDS = (RegroundReason.NEW, RegroundReason.CORRECTED)
 _REASONS_FOR_ALL = (RegroundReason.SCENE_CUT, RegroundReason.STALE, RegroundReason.CORRECTED)
-
-
-def prompt_from_item(
-    item: GroundingItem, *, object_id: str, stamp_ns: int, refine: bool = False, overrules: bool = False
-) -> Prompt:
-    """A grounder's region as a prompt for the tracker; all its points lie inside the object."""
-    labels = None if item.points_xy is None else np.ones(len(item.points_xy), np.int32)
-    return Prompt(
-        object_id=object_id,
-        stamp_ns=stamp_ns,
-        box_xyxy=item.box_xyxy,
-        points_xy=item.points_xy,
-        point_labels=labels,
-        mask=item.mask,
-        embedding=item.embedding,
-        refine=refine,
-        overrules=overrules,
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from referent.types import FrameResult, TrackState
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 DEFAULT_SEGMENT_BYTES = 512 * 1024  # Fast DDS: larger messages are sent in pieces, and best effort loses pieces
 FEW_SAMPLES = 5
+FAULT_TOLD_S = 2.0  # a fault is told for so long at least, or people would miss it
 
 
 class InputHealth:
@@ -77,6 +79,7 @@ class OutputHealth:
         self._grounder_latency_s: float | None = None
         self._grounder_failing = False
         self._fault = ""
+        self._fault_s = 0.0
 
     def note_result(self, result: FrameResult, latency_s: float) -> None:
         """Remember one answer, given `latency_s` after its picture was taken."""
@@ -93,13 +96,20 @@ class OutputHealth:
     def note_fault(self, fault: str) -> None:
         """Remember one failure of the pipeline."""
         with self._lock:
-            self._fault = fault
+            self._fault, self._fault_s = fault, time.monotonic()
+
+    def forget(self) -> None:
+        """The pipeline is gone: nothing of it is news."""
+        with self._lock:
+            self._newest, self._fault = None, ""
 
     def statuses(self, seconds: float, counts: Mapping[str, int]) -> list[DiagnosticStatus]:
         """Pipeline, grounder and objects over the last `seconds`; starts the next window."""
         with self._lock:
             statuses = [self._pipeline(seconds, counts), self._grounder(), self._objects()]
-            self._results, self._fault = 0, ""
+            self._results = 0
+            if time.monotonic() - self._fault_s > FAULT_TOLD_S:
+                self._fault = ""
             self._latencies_s.clear()
             return statuses
 
@@ -158,6 +168,13 @@ class SkewMeter:
     def frame(self, stamp_ns: int) -> None:
         """Tell of a frame; frames carry the stamp of their color image."""
         self.last_s = min((abs(stamp_ns - each) for each in self._depth_stamps_ns), default=0) / 1e9
+
+
+def lifecycle_status(state: str, fault: Exception | None, values: Mapping[str, object]) -> DiagnosticStatus:
+    """The state of the node, and why the last transition failed."""
+    if fault is None:
+        return _status("lifecycle", OK, state, values)
+    return _status("lifecycle", ERROR, f"{state}: {fault}", values)
 
 
 def input_status(

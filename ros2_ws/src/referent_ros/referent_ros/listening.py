@@ -33,9 +33,10 @@ LOG_PERIOD_S = 5.0
 class Listener:
     """Listens for a node and hands over to its pipeline. Belongs to the executor's thread."""
 
-    def __init__(self, node: Node, config: Config, live: LivePipeline) -> None:
+    def __init__(self, node: Node, config: Config, live: LivePipeline, note_words: Callable[[str], None]) -> None:
         self._node = node
         self._live = live
+        self._note_words = note_words  # is told of every instruction
         self._intake = CameraIntake(config.input, live.transforms)
         self._skew = SkewMeter(config.input.queue_length)
         self._subscriptions: list[Subscription] = []
@@ -57,8 +58,13 @@ class Listener:
         self._subscribe(String, "instruction", self._on_instruction, INSTRUCTION_QUEUE)
         # Few and latched, and where depth is registered here one of them is the way from depth's camera to color's.
         self._subscribe(TFMessage, "/tf_static", self._on_static_transforms, STATIC_TRANSFORM_QUEUE)
-        if self._wants_transforms:
-            self._subscribe(TFMessage, "/tf", self._on_transforms, TRANSFORM_QUEUE)
+        self._listen_to_transforms()
+
+    def reconfigure(self, config: Config) -> None:
+        """Go on with other settings."""
+        self._wants_transforms = bool(config.output.frame or config.output.world_frame)
+        if self.is_open:
+            self._listen_to_transforms()
 
     def close(self) -> None:
         """Stop listening; what is known of the inputs is forgotten."""
@@ -88,6 +94,10 @@ class Listener:
     def is_open(self) -> bool:
         """Whether it listens."""
         return bool(self._subscriptions)
+
+    def _listen_to_transforms(self) -> None:
+        if self._wants_transforms and "/tf" not in self._health:
+            self._subscribe(TFMessage, "/tf", self._on_transforms, TRANSFORM_QUEUE)
 
     def _subscribe(
         self, kind: type, name: str, handle: Callable[[Any], None], qos: QoSProfile, *, needed: bool = False
@@ -137,6 +147,7 @@ class Listener:
         self._intake.depth_camera_info(msg)
 
     def _on_instruction(self, msg: String) -> None:
+        self._note_words(msg.data)
         self._live.instruct(msg.data)
 
     def _on_transforms(self, msg: TFMessage, *, static: bool = False) -> None:

@@ -43,21 +43,27 @@ class Publishers:
         self._scene_cloud = create(PointCloud2, "~/scene_cloud", RELIABLE)
         self._transforms = create(TFMessage, "/tf", TRANSFORMS)
 
-    def publish(self, frame: RgbdFrame, result: FrameResult) -> None:
-        """Tell the world about one frame."""
+    def reconfigure(self, config: OutputConfig) -> None:
+        """Go on with other settings."""
+        self._config = config
+
+    def publish(self, frame: RgbdFrame, result: FrameResult) -> TrackedObjectArray:
+        """Tell the world about one frame; returns what ~/tracks was told."""
         self._publish_label_info(result)
         values = self._values.by_track
         labels = messages.label_array(result.objects, values, frame.rgb.shape[:2])
         self._masks.publish(messages.image_message(messages.header_of(result), labels))
         self._detections.publish(messages.detections_message(result))
         self._objects.publish(messages.objects_message(result))
-        self._tracks.publish(messages.tracks_message(result, values))
+        tracks = messages.tracks_message(result, values)
+        self._tracks.publish(tracks)
         self._publish_transforms(result)
         if frame.depth_m is not None and self._scene_cloud.get_subscription_count() > 0:
             self._scene_cloud.publish(scene_cloud_message(frame, labels, messages.header_of(result)))
         target = selected_target(result)
         if target is not None:
             self._publish_target(target, result)
+        return tracks
 
     def destroy(self) -> None:
         """Take every output off the network."""
