@@ -35,8 +35,12 @@ class Notebook:
         """Opens or makes the file. Raises ConfigError, see `MemoryFile`."""
         self._config = config
         self._file = MemoryFile(path, config.frame)
-        self._entries = {entry.memory_id: entry for entry in self._file.load()}
-        self._next_id = self._file.next_id()
+        try:
+            self._entries = {entry.memory_id: entry for entry in self._file.load()}
+            self._next_id = self._file.next_id()
+        except BaseException:
+            self._file.close()
+            raise
         self._order = max((entry.order for entry in self._entries.values()), default=0)
         self._positions: Array | None = None  # (N, 3), in the order of the entries
         self.counts: Counter[str] = Counter()

@@ -22,6 +22,7 @@ from referent.memory.sightings import Sighting, sightings_in
 from referent.types import Array, FrameResult, RgbdFrame, TrackState
 
 _SAME_CLOCK_NS = 60_000_000_000  # frames farther apart than this do not tell how old anything is
+_BETTER, _FRESH = 1.1, 0.5  # a picture replaces the one kept when it shows so much of what that does; of a new visit
 
 
 def open_memory(config: MemoryConfig) -> ObjectMemory | None:
@@ -170,11 +171,13 @@ class ObjectMemory:
         return sighting.stamp_ns - entry.last_seen_ns >= self._config.interval_s * 1e9
 
     def _look(self, memory_id: int, sighting: Sighting, frame: RgbdFrame) -> Look:
-        """With a picture, when it shows at least as much as the one kept."""
+        """With a picture, when it is worth keeping instead of the one there is."""
         entry = self._book.get(memory_id)
         quality = crop_quality(sighting.mask, sighting.score)
-        if entry is not None and quality < entry.crop_quality:
-            return Look(memory_id, sighting)
+        if entry is not None:
+            newer = entry.visit not in sighting.object_ids  # it may look otherwise by now
+            if quality < entry.crop_quality * (_FRESH if newer else _BETTER):
+                return Look(memory_id, sighting)
         return Look(
             memory_id, sighting, jpeg_from_rgb(crop_of(frame.rgb, sighting.mask, self._config.crop_px)), quality
         )

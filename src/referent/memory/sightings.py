@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from referent.memory.places import Place, seen_place
+from referent.memory.places import Place, distance_m, seen_place
 from referent.types import Array, FrameResult, Provenance, TrackedObject, TrackState
 
 SAME_MASK_IOU = 0.5  # two tracks that share so much of the picture follow one thing
@@ -78,7 +78,7 @@ def _one_of_each(sightings: Sequence[Sighting]) -> tuple[Sighting, ...]:
     """Tracks that follow the same pixels as one sighting, named by the surest of them."""
     things: list[Sighting] = []
     for sighting in sorted(sightings, key=lambda s: -s.score):
-        same = next((i for i, thing in enumerate(things) if _iou(thing.mask, sighting.mask) >= SAME_MASK_IOU), None)
+        same = next((i for i, thing in enumerate(things) if _same_pixels(thing, sighting)), None)
         if same is None:
             things.append(sighting)
         else:
@@ -95,8 +95,8 @@ def _joined(surest: Sighting, other: Sighting) -> Sighting:
     )
 
 
-def _iou(a: Array, b: Array) -> float:
-    if a.shape != b.shape:
-        return 0.0
-    both = int(np.count_nonzero(a & b))
-    return both / max(int(np.count_nonzero(a)) + int(np.count_nonzero(b)) - both, 1)
+def _same_pixels(a: Sighting, b: Sighting) -> bool:
+    if a.mask.shape != b.mask.shape or distance_m(a.place, b.place) > max(a.place.width_m, b.place.width_m):
+        return False  # the second spares comparing most masks
+    both = np.count_nonzero(a.mask & b.mask)
+    return bool(both >= SAME_MASK_IOU * np.count_nonzero(a.mask | b.mask))
