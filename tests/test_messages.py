@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from builders import JAZZY, NOETIC, START_NS, a_camera_info, a_compressed, a_header, a_tf, an_image
+from rvl_encoder import rvl_from_counts
 
 from referent.errors import BadMessage
 from referent.messages import (
@@ -147,6 +148,16 @@ def test_compressed_depth_in_millimetres() -> None:
         np.testing.assert_allclose(depth_m, METRES, rtol=1e-6)
     plain = depth_from_image(a_compressed(file.tobytes(), "16UC1; png compressed "), unit_m=0.001, max_depth_m=10.0)
     np.testing.assert_allclose(plain, METRES, rtol=1e-6)
+
+
+def test_compressed_depth_in_rvl() -> None:
+    depth_m = depth_from_image(
+        a_compressed(bytes(12) + rvl_from_counts(MILLIMETRES), "16UC1; compressedDepth rvl"), max_depth_m=10.0
+    )
+    np.testing.assert_allclose(depth_m, METRES, rtol=1e-6)
+    counts = np.array([[2020, 1010]], np.uint16)  # of a = 2020, b = 0: 1 m and 2 m
+    message = a_compressed(struct.pack("<iff", 0, 2020.0, 0.0) + rvl_from_counts(counts), "32FC1; compressedDepth rvl")
+    np.testing.assert_allclose(depth_from_image(message), [[1.0, 2.0]])
 
 
 def test_compressed_float_depth_is_inverse_quantised() -> None:
@@ -289,7 +300,9 @@ def test_a_bad_color_image_says_what_is_wrong(changes: dict[str, object], words:
         (an_image(RGB, "rgb8"), "'rgb8' is not one of 16UC1, mono16, 32FC1"),
         (a_compressed(b"", "16UC1; compressedDepth png"), "0 bytes"),
         (a_compressed(bytes(30), "16UC1; compressedDepth png"), "cannot be decoded"),
-        (a_compressed(bytes(30), "16UC1; compressedDepth rvl"), "format to png"),
+        (a_compressed(bytes(30), "16UC1; compressedDepth rvl"), "0x0 pixels"),
+        (a_compressed(bytes(16), "16UC1; compressedDepth rvl"), "cut off"),
+        (a_compressed(bytes(30), "16UC1; compressedDepth zstd"), "png and rvl are read"),
         (a_compressed(cv2.imencode(".png", RGB)[1].tobytes(), "png"), "16-bit grey is needed"),
     ],
 )

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from referent.errors import BadMessage, DepthNotRegistered
+from referent.rvl import counts_from_rvl
 from referent.types import Array, Intrinsics
 
 # Encodings of sensor_msgs/image_encodings.hpp: channels, and how OpenCV turns them into RGB (None = they are RGB).
@@ -215,17 +216,17 @@ def _rgb_from_compressed(msg: Any) -> Array:
 
 def _depth_from_compressed(msg: Any, *, unit_m: float, max_depth_m: float) -> Array:
     kind, data = str(msg.format), _bytes_of(msg.data)
-    known = "png is read; set the publisher's compressedDepth format to png"
-    if "rvl" in kind:
-        raise BadMessage(f"compressed depth of format {kind!r}: {known}")
+    known = "png and rvl are read; set the publisher's compressedDepth format to one of them"
     if "compresseddepth" not in kind.lower():
         counts = _counts(_decoded(data, cv2.IMREAD_UNCHANGED, kind, known=known), kind)
         return metres_from_counts(counts, unit_m=unit_m, max_depth_m=max_depth_m)
     if data.size <= _DEPTH_HEADER.size:
         raise BadMessage(f"compressed depth of {data.size} bytes, more than {_DEPTH_HEADER.size} expected: cut off")
-    counts = _counts(_decoded(data[_DEPTH_HEADER.size :], cv2.IMREAD_UNCHANGED, kind, known=known), kind)
+    header, data = data[: _DEPTH_HEADER.size], data[_DEPTH_HEADER.size :]
+    is_rvl = kind.lower().split("compresseddepth")[1].strip() == "rvl"
+    counts = counts_from_rvl(data) if is_rvl else _counts(_decoded(data, cv2.IMREAD_UNCHANGED, kind, known=known), kind)
     if kind.startswith("32FC1"):
-        _, a, b = _DEPTH_HEADER.unpack(data[: _DEPTH_HEADER.size].tobytes())
+        _, a, b = _DEPTH_HEADER.unpack(header.tobytes())
         return _known_metres(_metres_from_inverse(counts, a, b), max_depth_m)
     return metres_from_counts(counts, unit_m=unit_m, max_depth_m=max_depth_m)
 
