@@ -12,7 +12,7 @@ from referent.types import Array
 _SIZE = struct.Struct("<II")  # columns, rows: what compressed_depth_image_transport puts before the runs
 _MAX_PIXELS = 1 << 26
 _MORE, _BITS = 8, 3  # a nibble's highest bit says that three more bits of the number follow, higher ones
-_MAX_DIGITS = 11  # of a number of 32 bits
+_MAX_DIGITS = 10  # of 30 bits: no run or difference is as long
 
 
 def counts_from_rvl(data: Array) -> Array:
@@ -26,7 +26,7 @@ def counts_from_rvl(data: Array) -> Array:
 
 
 def _numbers(data: Array) -> Array:
-    """All numbers in the stream, int64: nibbles of words, those in higher bits first; filling reads as zeros."""
+    """All numbers in the stream, int32: nibbles of words, those in higher bits first; filling reads as zeros."""
     high_first = data[: data.size // 4 * 4].view("<u4").astype(">u4").view(np.uint8)
     nibbles = np.empty(2 * len(high_first), np.uint8)
     nibbles[0::2], nibbles[1::2] = high_first >> 4, high_first & 0xF
@@ -37,35 +37,33 @@ def _numbers(data: Array) -> Array:
     if digits.max(initial=0) >= _MAX_DIGITS:
         raise BadMessage(f"rvl depth holds a number of {digits.max() + 1} digits: it is damaged")
     nibbles &= _MORE - 1
-    numbers = nibbles[starts].astype(np.int64)
+    numbers = nibbles[starts].astype(np.int32)
     longer = np.flatnonzero(digits)
     for place in range(1, int(digits.max(initial=0)) + 1):
-        numbers[longer] |= nibbles[starts[longer] + place].astype(np.int64) << (_BITS * place)
+        numbers[longer] |= nibbles[starts[longer] + place].astype(np.int32) << (_BITS * place)
         longer = longer[digits[longer] > place]
     return numbers
 
 
 def _pixels(numbers: Array, count: int) -> Array:
     """The image's pixels in order, (count,) uint16: from runs of zeros, and of differences to the last known pixel."""
-    runs, read, written = [], 0, 0
+    zeros, known, read, written = [], [], 0, 0
     while written < count:
         if read + 2 > len(numbers):
             raise BadMessage(f"rvl depth ends after {written} of {count} pixels: it is cut off")
-        zeros, known = int(numbers[read]), int(numbers[read + 1])
-        runs.append((read + 2, written + zeros, known))
-        read, written = read + 2 + known, written + zeros + known
+        zeros.append(int(numbers[read]))
+        known.append(int(numbers[read + 1]))
+        read, written = read + 2 + known[-1], written + zeros[-1] + known[-1]
     if written > count or read > len(numbers):
         raise BadMessage(f"rvl depth holds {written} pixels, {count} expected: it is damaged")
-    return _filled(numbers, np.array(runs, np.int64), count)
-
-
-def _filled(numbers: Array, runs: Array, count: int) -> Array:
-    """Put the differences of all `runs` (R, 3: where they are read, where they go, how many) in place, and add up."""
-    read_at, write_at, known = runs.T
-    first = np.cumsum(known) - known
-    step = np.arange(known.sum())
-    coded = numbers[np.repeat(read_at - first, known) + step]
-    coded = (coded >> 1) ^ -(coded & 1)  # zigzag: 0, -1, 1, -2, ...
+    coded = numbers[:read][_alternating([2] * len(known), known)]
+    differences = (coded >> 1) ^ -(coded & 1)  # zigzag: 0, -1, 1, -2, ...
     pixels = np.zeros(count, np.uint16)
-    pixels[np.repeat(write_at - first, known) + step] = np.cumsum(coded).astype(np.uint16)
+    pixels[_alternating(zeros, known)] = np.cumsum(differences, dtype=np.int32).astype(np.uint16)
     return pixels
+
+
+def _alternating(no: list[int], yes: list[int]) -> Array:
+    """bool: so many False, so many True, and so on."""
+    lengths = np.stack([no, yes], axis=1).ravel()
+    return np.repeat(np.tile([False, True], len(no)), lengths)
