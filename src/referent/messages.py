@@ -40,6 +40,7 @@ _EYE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _DEPTH_HEADER = struct.Struct("<iff")  # ConfigHeader of compressed_depth_image_transport: format, quantisation a, b
 _LARGEST_SIDE_PX = 1 << 15
+_LARGEST_PIXELS = 1 << 25  # of what camera_info promises; arrays of its size are made before any image came
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,11 @@ def intrinsics_from_camera_info(msg: Any) -> Intrinsics:
     if k[0] == 0:
         raise BadMessage("camera_info is uncalibrated (K[0] is 0): calibrate the camera or publish its intrinsics")
     seen = (p[0], p[5], p[2], p[6]) if p[0] != 0 else (k[0], k[4], k[2], k[5])
+    width, height = _sent_size(msg)
+    if width * height > _LARGEST_PIXELS:
+        raise BadMessage(f"camera_info: {width}x{height} pixels are more than {_LARGEST_PIXELS}")
     try:
-        return Intrinsics(*_sent_size(msg), *_in_sent_image(msg, *seen))
+        return Intrinsics(width, height, *_in_sent_image(msg, *seen))
     except ValueError as error:
         raise BadMessage(f"camera_info holds no camera ({error}): calibrate the camera again") from error
 

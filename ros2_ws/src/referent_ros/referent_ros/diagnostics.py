@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from rclpy.qos import qos_policy_name_from_kind
 
 from referent.types import FrameResult, TrackState
 
@@ -48,7 +49,7 @@ class InputHealth:
 
     def incompatible(self, event: Any) -> None:
         """A publisher was seen whose QoS does not fit (rclpy's event callback)."""
-        self.incompatible_policy = str(event.last_policy_kind)
+        self.incompatible_policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
 
     def take_window(self) -> tuple[int, bool]:
         """Messages, and whether any was bad, since the last call."""
@@ -154,20 +155,53 @@ class OutputHealth:
         return _status("objects", WARN if lost else OK, message, values)
 
 
-class SkewMeter:
-    """How far apart in time the color and depth of a frame are."""
+class PairingHealth:
+    """Whether color and depth become frames, and if not, why. Owned by the executor's thread."""
 
-    def __init__(self, length: int) -> None:
-        self._depth_stamps_ns: deque[int] = deque(maxlen=length)
-        self.last_s: float | None = None
+    def __init__(self, length: int, max_skew_s: float) -> None:
+        self._max_skew_s = max_skew_s
+        self._color_ns: deque[int] = deque(maxlen=length)
+        self._depth_ns: deque[int] = deque(maxlen=length)
+        self._told: Mapping[str, int] = {}
+        self.skew_s: float | None = None  # of the newest pictures, paired or not
+
+    def color(self, stamp_ns: int) -> None:
+        """Tell of a color image."""
+        self._color_ns.append(stamp_ns)
+        self._measure(stamp_ns, self._depth_ns)
 
     def depth(self, stamp_ns: int) -> None:
         """Tell of a depth image."""
-        self._depth_stamps_ns.append(stamp_ns)
+        self._depth_ns.append(stamp_ns)
+        self._measure(stamp_ns, self._color_ns)
 
-    def frame(self, stamp_ns: int) -> None:
-        """Tell of a frame; frames carry the stamp of their color image."""
-        self.last_s = min((abs(stamp_ns - each) for each in self._depth_stamps_ns), default=0) / 1e9
+    def complaints(self, counts: Mapping[str, int]) -> list[str]:
+        """What `counts` (of the intake) say that is news; begins the next window."""
+        new = {name: count - self._told.get(name, 0) for name, count in counts.items()}
+        self._told = dict(counts)
+        found = []
+        unpaired = min(new["unmatched_color"], new["unmatched_depth"])
+        if unpaired and not new["pairs"] and self.skew_s is not None:
+            found.append(
+                f"color and depth never pair: their stamps are {self.skew_s:.3f} s apart and input.max_skew_s is "
+                f"{self._max_skew_s:g}; do both come from one clock?"
+            )
+        for name, words in _STAMP_FAULTS.items():
+            if new[name]:
+                found.append(f"{new[name]} {words}")
+        return found
+
+    def _measure(self, stamp_ns: int, others_ns: Iterable[int]) -> None:
+        gaps = [abs(stamp_ns - other) for other in others_ns]
+        if gaps:
+            self.skew_s = min(gaps) / 1e9
+
+
+_STAMP_FAULTS = {
+    "duplicates": "images came with a stamp that an image of their topic had before",
+    "out_of_order": "images came later than newer ones that were used already",
+    "frame_mismatch": "color images came in another frame_id than color/camera_info",
+}
 
 
 def lifecycle_status(state: str, fault: Exception | None, values: Mapping[str, object]) -> DiagnosticStatus:
@@ -175,6 +209,12 @@ def lifecycle_status(state: str, fault: Exception | None, values: Mapping[str, o
     if fault is None:
         return _status("lifecycle", OK, state, values)
     return _status("lifecycle", ERROR, f"{state}: {fault}", values)
+
+
+def output_status(unheard: Mapping[str, str]) -> DiagnosticStatus:
+    """Whether a subscriber asked for more than is offered, by topic and policy."""
+    words = [f"a subscriber of {topic} hears nothing: its QoS does not fit ({unheard[topic]})" for topic in unheard]
+    return _status("output", WARN if words else OK, "; ".join(words) or "offered", {})
 
 
 def input_status(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any
@@ -22,7 +23,7 @@ from referent.intake import CameraIntake
 from referent.live import LivePipeline
 from referent.messages import stamp_ns, transforms_from_tf
 from referent.types import RgbdFrame
-from referent_ros.diagnostics import InputHealth, Inputs, SkewMeter, input_status
+from referent_ros.diagnostics import InputHealth, Inputs, PairingHealth, input_status
 
 TRANSFORM_QUEUE = QoSProfile(depth=100)
 STATIC_TRANSFORM_QUEUE = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -38,7 +39,7 @@ class Listener:
         self._live = live
         self._note_words = note_words  # is told of every instruction
         self._intake = CameraIntake(config.input, live.transforms)
-        self._skew = SkewMeter(config.input.queue_length)
+        self._pairing = PairingHealth(config.input.queue_length, config.input.max_skew_s)
         self._subscriptions: list[Subscription] = []
         self._health: dict[str, InputHealth] = {}
         self._wants_transforms = bool(config.output.frame or config.output.world_frame)
@@ -81,13 +82,14 @@ class Listener:
         )
         publishers = {each.topic: self._node.count_publishers(each.topic) for each in inputs.all}
         values = {
-            "skew_s": self._skew.last_s,
+            "skew_s": self._pairing.skew_s,
             "depth_registered_here": self._intake.registers,
             **self._intake.counts,
             **extra,
         }
         raw = self._intake.raw_warning(inputs.color.topic)
-        warnings = (*self._live.warnings, *(() if raw is None else (raw,)))
+        warnings = [*self._live.warnings, *self._pairing.complaints(self._intake.counts)]
+        warnings += [] if raw is None else [raw]
         return input_status(inputs, seconds, publishers=publishers, values=values, warnings=warnings)
 
     @property
@@ -123,14 +125,18 @@ class Listener:
             except ReferentError as error:
                 health.failed(str(error))
                 self._node.get_logger().warning(f"{health.topic}: {error}", throttle_duration_sec=LOG_PERIOD_S)
+            except Exception as error:  # out of a callback it would end the executor
+                health.failed(f"internal fault: {type(error).__name__}: {error}")
+                self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)
 
         return callback
 
     def _on_color(self, msg: Image | CompressedImage) -> None:
+        self._pairing.color(stamp_ns(msg.header))
         self._hand_over(self._intake.color(msg))
 
     def _on_depth(self, msg: Image | CompressedImage) -> None:
-        self._skew.depth(stamp_ns(msg.header))
+        self._pairing.depth(stamp_ns(msg.header))
         try:
             frame = self._intake.depth(msg)
             if not self._intake.knows_depth:  # masks still come, poses cannot
@@ -161,5 +167,4 @@ class Listener:
 
     def _hand_over(self, frame: RgbdFrame | None) -> None:
         if frame is not None:
-            self._skew.frame(frame.stamp_ns)
             self._live.put(frame)

@@ -22,7 +22,7 @@ from referent.frames.transforms import TransformBuffer
 from referent.live import LivePipeline
 from referent.pipeline import Pipeline, build_pipeline
 from referent.types import FrameResult, RgbdFrame
-from referent_ros.diagnostics import OutputHealth, lifecycle_status
+from referent_ros.diagnostics import OutputHealth, lifecycle_status, output_status
 from referent_ros.follow_server import FollowServer
 from referent_ros.listening import LOG_PERIOD_S, Listener
 from referent_ros.parameters import Settings, declare
@@ -186,6 +186,8 @@ class ReferentNode(LifecycleNode):
         seconds, self._reported_s = max(now_s - self._reported_s, 1e-3), now_s
         statuses = self._health.statuses(seconds, {} if self._live is None else self._live.counts())
         statuses.append(lifecycle_status(self._state_label(), self._fault, {"memory_mb": _memory_mb()}))
+        if self._outputs is not None:
+            statuses.append(output_status(self._outputs.unheard))
         if self._listener is not None and self._listener.is_open:
             statuses.insert(0, self._listener.status(seconds, {}))
         for status in statuses:

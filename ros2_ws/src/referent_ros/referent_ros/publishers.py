@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from geometry_msgs.msg import PoseStamped
+from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle import LifecyclePublisher as Publisher
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_policy_name_from_kind
 from referent_msgs.msg import TrackedObjectArray
 from sensor_msgs.msg import Image, PointCloud2
 from tf2_msgs.msg import TFMessage
@@ -31,17 +34,17 @@ class Publishers:
         self._config = config
         self._values = LabelValues()
         self._labels: dict[str, str] = {}
-        create = node.create_lifecycle_publisher
-        self._masks = create(Image, "~/masks", RELIABLE)
-        self._label_info = create(LabelInfo, "~/label_info", LATCHED)
-        self._detections = create(Detection2DArray, "~/detections", RELIABLE)
-        self._objects = create(Detection3DArray, "~/objects", RELIABLE)
-        self._tracks = create(TrackedObjectArray, "~/tracks", RELIABLE)
-        self._target_pose = create(PoseStamped, "~/target_pose", RELIABLE)
-        self._target_mask = create(Image, "~/target_mask", RELIABLE)
-        self._target_cloud = create(PointCloud2, "~/target_cloud", RELIABLE)
-        self._scene_cloud = create(PointCloud2, "~/scene_cloud", RELIABLE)
-        self._transforms = create(TFMessage, "/tf", TRANSFORMS)
+        self.unheard: dict[str, str] = {}  # topic -> the policy for which a subscriber cannot hear it
+        self._masks = self._create(Image, "~/masks", RELIABLE)
+        self._label_info = self._create(LabelInfo, "~/label_info", LATCHED)
+        self._detections = self._create(Detection2DArray, "~/detections", RELIABLE)
+        self._objects = self._create(Detection3DArray, "~/objects", RELIABLE)
+        self._tracks = self._create(TrackedObjectArray, "~/tracks", RELIABLE)
+        self._target_pose = self._create(PoseStamped, "~/target_pose", RELIABLE)
+        self._target_mask = self._create(Image, "~/target_mask", RELIABLE)
+        self._target_cloud = self._create(PointCloud2, "~/target_cloud", RELIABLE)
+        self._scene_cloud = self._create(PointCloud2, "~/scene_cloud", RELIABLE)
+        self._transforms = self._create(TFMessage, "/tf", TRANSFORMS)
 
     def reconfigure(self, config: OutputConfig) -> None:
         """Go on with other settings."""
@@ -72,6 +75,15 @@ class Publishers:
 
     def _all(self) -> list[Publisher]:
         return [value for value in vars(self).values() if isinstance(value, Publisher)]
+
+    def _create(self, kind: type, name: str, qos: QoSProfile) -> Publisher:
+        topic = self._node.resolve_topic_name(name)
+
+        def incompatible(event: Any) -> None:
+            self.unheard[topic] = qos_policy_name_from_kind(event.last_policy_kind).lower()
+
+        callbacks = PublisherEventCallbacks(incompatible_qos=incompatible)
+        return self._node.create_lifecycle_publisher(kind, name, qos, event_callbacks=callbacks)
 
     def _publish_label_info(self, result: FrameResult) -> None:
         """Latched, so only when a track came or went or got another name."""
