@@ -192,8 +192,8 @@ class MemoryFile:
 
     def _damaged(self, why: str) -> ConfigError:
         return ConfigError(
-            f"memory.path: {self._name}: damaged, or no memory of Referent ({why}); it was left as it is: move it away, "
-            "with the -wal file beside it if there is one, to begin with an empty memory, or choose another file"
+            f"memory.path: {self._name}: damaged, or no memory of Referent ({why}); it was left as it is: to begin "
+            "with an empty memory move it away, and the -wal file beside it if there is one, or choose another file"
         )
 
 
