@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -283,6 +284,34 @@ def test_a_jump_of_the_map_carries_everything_along(memory: ObjectMemory) -> Non
     assert len(memory.find("mug", now_ns=now_ns)) == 1
     with pytest.raises(BadMessage, match="new_from_old"):
         memory.reexpress(np.zeros((4, 4)))
+
+
+def test_a_jump_may_concern_only_what_was_seen_under_the_wrong_localisation(memory: ObjectMemory) -> None:
+    see(memory, [Thing("1", (2, 0, 0.8))])
+    now_ns = see(memory, [Thing("2", (4, 0, 0.8))], 60)
+    new_from_old = np.eye(4)
+    new_from_old[0, 3] = 1.0
+    memory.reexpress(new_from_old, since_ns=now_ns)
+    assert sorted(places(memory.find(now_ns=now_ns))[:, 0]) == [2, 5]
+
+
+def test_questions_from_another_thread_do_not_disturb(memory: ObjectMemory) -> None:
+    answers: list[int] = []
+    asked = threading.Event()
+
+    def ask() -> None:
+        while not asked.is_set():
+            answers.append(len(memory.find("red mug", now_ns=START_NS)))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    for frame in range(60):
+        see(memory, [Thing(str(frame // 10), (2, frame // 10, 0.8))], frame / 10)
+    asked.set()
+    asking.join(10)
+    assert not asking.is_alive()
+    assert answers == sorted(answers)
+    assert len(memory) == 6
 
 
 def test_forgetting_one_and_all(memory: ObjectMemory) -> None:

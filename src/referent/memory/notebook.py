@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import numpy as np
 
 from referent.config import MemoryConfig
 from referent.memory.association import same_as
-from referent.memory.places import Place
 from referent.memory.records import Entry, absorbing, age_s, first_entry, seen_again
 from referent.memory.sightings import Sighting
 from referent.memory.store import MemoryFile
@@ -121,10 +120,6 @@ class Notebook:
     def is_too_old(self, entry: Entry, now_ns: int) -> bool:
         """Whether it was not seen for longer than `max_age_h`."""
         return self._config.max_age_h > 0 and age_s(entry, now_ns) > self._config.max_age_h * 3600
-
-    def move(self, move: Callable[[Place], Place]) -> None:
-        """Give every entry another place."""
-        self._commit([replace(entry, place=move(entry.place)) for entry in self.entries])
 
     def close(self) -> None:
         """Let go of the file."""

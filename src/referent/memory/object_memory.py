@@ -114,14 +114,20 @@ class ObjectMemory:
         with self._lock:
             self._drop([entry.memory_id for entry in self._book.entries])
 
-    def reexpress(self, new_from_old: Array) -> None:
-        """Carry all places over a jump of the fixed frame, (4, 4). Raises BadMessage for what is no rigid transform."""
+    def reexpress(self, new_from_old: Array, *, since_ns: int | None = None) -> None:
+        """Carry places over a jump of the fixed frame, (4, 4); with `since_ns` only what was seen at or after it.
+
+        Raises BadMessage for what is no rigid transform, MemoryUnavailable when the file cannot be written.
+        """
         new_from_old = checked_rigid("new_from_old", new_from_old)
         with self._lock:
             self._note_unsaved(tuple(self._unsaved))
-            self._book.move(lambda place: carried(place, new_from_old))
+            jumped = [e for e in self._book.entries if since_ns is None or e.last_seen_ns >= since_ns]
+            self._book.update([replace(entry, place=carried(entry.place, new_from_old)) for entry in jumped])
+            ids = {entry.memory_id for entry in jumped}
             for object_id, bond in self._bonds.items():
-                self._bonds[object_id] = replace(bond, place=carried(bond.place, new_from_old))
+                if bond.memory_id in ids:
+                    self._bonds[object_id] = replace(bond, place=carried(bond.place, new_from_old))
 
     def close(self) -> None:
         """Note what is not noted yet, and let go of the file."""
