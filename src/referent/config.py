@@ -301,6 +301,9 @@ class MemoryConfig:
     max_age_h: float = setting(720.0, "what was not seen for so long is forgotten; 0 = never", unit="h", low=0)
     interval_s: float = setting(1.0, "time between two notes of one object", unit="s", low=0, high=3600)
     frame_sigma_m: float = setting(0.02, "how unsure the camera's place in the frame is", unit="m", low=0, high=10)
+    frame_sigma_deg: float = setting(
+        0.5, "how unsure its direction is: far things are the less sure for it", unit="deg", low=0, high=90
+    )
     drift_m: float = setting(
         0.05, "sigma of the place of what nobody has seen for an hour; grows with the root of time", unit="m", low=0
     )

@@ -156,11 +156,18 @@ def test_the_model_is_shown_no_more_pictures_than_allowed() -> None:
     assert all(picture.dtype == np.uint8 and picture.shape[2] == 3 for picture in shown)
 
 
+def test_those_are_shown_first_for_which_words_speak() -> None:
+    names = ["blue mug", "pen", "red bowl", "red cup"]
+    known = [replace(thing, label=name, expression="") for thing, name in zip(remembered_things(), names, strict=False)]
+    shown = match_by_model("the red cup", known, lambda picture, phrase: 1.0, most=4)
+    assert [answer.label for answer in shown] == ["red cup", "red bowl", "pen", "blue mug"]
+
+
 def test_without_an_answer_words_decide_and_without_a_picture_nothing_is_asked() -> None:
     known = remembered_things()
-    sure, unsure, bare = replace(known[0], match=0.9), replace(known[1], match=0.2), replace(known[2], crop_jpeg=None)
-    found = match_by_model("x", [sure, unsure, bare], lambda picture, phrase: None)
-    assert [(answer.label, answer.match) for answer in found] == [("thing 0", 0.9)]
+    bare = replace(known[2], crop_jpeg=None)
+    found = match_by_model("the thing 0", [*known[:2], bare], lambda picture, phrase: None)
+    assert [(answer.label, answer.match) for answer in found] == [("thing 0", 1.0)]
 
 
 def test_a_damaged_picture_is_passed_over() -> None:

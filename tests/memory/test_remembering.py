@@ -19,7 +19,7 @@ from referent.memory import ObjectMemory, Remembered, box_in_crop, open_memory
 from referent.memory.crops import rgb_from_jpeg
 from referent.types import Provenance, TrackState
 
-CONFIG = MemoryConfig()
+CONFIG = MemoryConfig(frame_sigma_deg=0.0)
 
 
 @pytest.fixture
@@ -65,6 +65,14 @@ def test_its_covariance_is_turned_into_the_fixed_frame(memory: ObjectMemory) -> 
     assert mug.covariance == pytest.approx(along_x + shared, abs=1e-12)
 
 
+def test_far_things_are_less_sure_for_the_direction_of_the_camera() -> None:
+    memory = ObjectMemory(None, MemoryConfig(frame_sigma_m=0.0, frame_sigma_deg=1.0))
+    now_ns = see(memory, [Thing("1", (4.0, 0, 1.0), sigma_m=0.01, angle_sigma_rad=0.1)])  # straight ahead
+    sideways = np.hypot(0.01, 4.0 * np.deg2rad(1.0))
+    about = np.hypot(0.1, np.deg2rad(1.0))
+    assert sigmas(memory.find(now_ns=now_ns)[0]) == pytest.approx([0.01, sideways, sideways, about, about, about])
+
+
 @pytest.mark.parametrize(
     "thing",
     [
@@ -108,6 +116,16 @@ def test_two_tracks_on_the_same_pixels_are_one_memory(memory: ObjectMemory) -> N
         now_ns = see(memory, [pick, place], second)
     (mug,) = memory.find(now_ns=now_ns)
     assert mug.label == "red mug"  # of the surer one
+
+
+def test_when_two_tracks_part_the_one_that_stayed_keeps_the_memory(memory: ObjectMemory) -> None:
+    see(memory, [Thing("1", (2, 0, 0.8), score=0.9), Thing("2", (2, 0, 0.8), score=0.8)])
+    (before,) = memory.find(now_ns=START_NS)
+    now_ns = see(memory, [Thing("1", (2, 1.5, 0.8), score=0.9, column=4), Thing("2", (2, 0, 0.8), score=0.8)], 2)
+    stayed = next(known for known in memory.find(now_ns=now_ns) if known.object_id == "2")
+    assert stayed.memory_id == before.memory_id
+    assert places([stayed]).tolist() == [[2, 0, 0.8]]
+    assert len(memory) == 2
 
 
 def test_a_mug_asked_for_again_under_another_id_is_the_same_memory(memory: ObjectMemory) -> None:

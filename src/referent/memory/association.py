@@ -39,9 +39,9 @@ def associate(
     `entries` are those near enough to matter, and those bonded. Sightings of one frame are of different things.
     """
     chosen: dict[int, int] = {}
-    for index, sighting in enumerate(sightings):
-        bond = _bond_of(sighting, entries, bonds, config)
-        if bond is not None and bond.memory_id not in chosen.values():
+    held = [(i, bond) for i, s in enumerate(sightings) if (bond := _bond_of(s, entries, bonds, config)) is not None]
+    for index, bond in sorted(held, key=lambda pair: distance_m(pair[1].place, sightings[pair[0]].place)):
+        if bond.memory_id not in chosen.values():
             chosen[index] = bond.memory_id
     rest = [index for index in range(len(sightings)) if index not in chosen]
     free = [entry for entry in entries.values() if entry.memory_id not in chosen.values()]

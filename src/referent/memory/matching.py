@@ -26,6 +26,15 @@ def match_score(phrase: str, names: Sequence[str]) -> float:
     return sum(weight for weight, confirmed in facts if confirmed) / total
 
 
+def likeness(phrase: str, names: Sequence[str]) -> float:
+    """In [-1, 1]: what words say for a phrase that `match_score` may rule out, for asking about the likeliest first."""
+    asked, known = saying(phrase), [saying(name) for name in names]
+    facts = [*_head_fact(asked, known), *_attribute_facts(asked, known), *_other_facts(asked, known)]
+    denied = sum(bool(_values(known, kind)) and not wanted & _values(known, kind) for kind, wanted in asked.attributes)
+    total = sum(weight for weight, _ in facts)
+    return (sum(weight for weight, confirmed in facts if confirmed) - denied) / total if total else 0.0
+
+
 def _is_denied(asked: Saying, known: Sequence[Saying]) -> bool:
     heads = {said.head for said in known} - {""}
     if asked.head and heads and asked.head not in heads:

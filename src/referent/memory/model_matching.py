@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from referent.memory.crops import rgb_from_jpeg
+from referent.memory.matching import likeness, match_score
 from referent.memory.records import Remembered
 from referent.types import Array
 
@@ -18,16 +19,21 @@ def match_by_model(
 ) -> list[Remembered]:
     """Those of `remembered` that the model says the phrase fits, its probability as their match, the likeliest first.
 
-    At most `most` pictures are shown, in the order given; what is not shown, has no picture, or is less likely than
-    `least` is left out. When the model gives no answer about one, that one keeps the match that words gave it.
+    At most `most` pictures are shown, those first for which words speak, else in the order given. What is not shown,
+    has no picture, or matches less than `least` is left out. Where the model gives no answer, words decide.
     """
     judged: list[Remembered] = []
-    for known in remembered:
+    for known in sorted(remembered, key=lambda known: -likeness(phrase, _names(known))):
         picture = rgb_from_jpeg(known.crop_jpeg or b"")
         if picture is None:
             continue
         if len(judged) == most:
             break
-        probability = ask(picture, phrase)
-        judged.append(known if probability is None else replace(known, match=min(max(probability, 0.0), 1.0)))
+        answer = ask(picture, phrase)
+        match = match_score(phrase, _names(known)) if answer is None else min(max(answer, 0.0), 1.0)
+        judged.append(replace(known, match=match))
     return sorted((known for known in judged if known.match >= least), key=lambda known: -known.match)
+
+
+def _names(known: Remembered) -> tuple[str, str]:
+    return known.label, known.expression

@@ -70,7 +70,7 @@ class ObjectMemory:
                 self._book.counts["unplaced"] += bool(result.objects)
             return
         fixed_from_camera = checked_rigid("fixed_from_camera", fixed_from_camera)
-        sightings, unusable = sightings_in(result, fixed_from_camera)
+        sightings, unusable = sightings_in(result, fixed_from_camera, self._config)
         with self._lock:
             self._book.counts["unusable"] += unusable
             in_sight = self._take(sightings, frame)

@@ -6,7 +6,7 @@ the object about its own position.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -39,8 +39,11 @@ class Place:
         return float(np.median(self.size_m))
 
 
-def seen_place(pose: ObjectPose, fixed_from_camera: Array) -> Place | None:
-    """What a frame's pose says in the fixed frame; None when its numbers are none."""
+def seen_place(pose: ObjectPose, fixed_from_camera: Array, config: MemoryConfig) -> Place | None:
+    """What a frame's pose says in the fixed frame; None when its numbers are none.
+
+    The error of the camera's direction is part of it: it moves what is seen by its distance.
+    """
     place = Place(pose.box.camera_from_object, pose.covariance, pose.box.size_m)
     numbers = (place.fixed_from_object, place.covariance, place.size_m)
     if not all(np.isfinite(part).all() for part in numbers) or not np.all(place.size_m > 0):
@@ -48,7 +51,9 @@ def seen_place(pose: ObjectPose, fixed_from_camera: Array) -> Place | None:
     symmetric = (place.covariance + place.covariance.T) / 2
     if np.linalg.eigvalsh(symmetric)[0] <= 0:
         return None
-    return carried(place, fixed_from_camera)
+    seen = carried(place, fixed_from_camera)
+    lever = np.vstack([-_cross(seen.position_m - fixed_from_camera[:3, 3]), np.eye(3)])
+    return replace(seen, covariance=seen.covariance + np.deg2rad(config.frame_sigma_deg) ** 2 * lever @ lever.T)
 
 
 def carried(place: Place, new_from_old: Array) -> Place:
@@ -118,6 +123,12 @@ def checked_rigid(name: str, a_from_b: Array) -> Array:
     if off > _RIGID_TOLERANCE or np.linalg.det(rotation) < 0:
         raise BadMessage(f"{name}: its rotation {rotation.tolist()} is not orthonormal and right-handed")
     return matrix
+
+
+def _cross(vector: Array) -> Array:
+    """(3, 3) matrix of the cross product `vector x`."""
+    x, y, z = vector
+    return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
 
 
 def _combined(offset: Array, kept: Array, seen: Array, *, independent: bool) -> tuple[Array, Array, float]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from referent.config import MemoryConfig
 from referent.memory.places import Place, distance_m, seen_place
-from referent.types import Array, FrameResult, Provenance, TrackedObject, TrackState
+from referent.types import Array, FrameResult, ObjectPose, Provenance, TrackedMask, TrackedObject, TrackState
 
 SAME_MASK_IOU = 0.5  # two tracks that share so much of the picture follow one thing
 
@@ -36,27 +37,30 @@ class Sighting:
         return self.object_ids[0]
 
 
-def sightings_in(result: FrameResult, fixed_from_camera: Array) -> tuple[tuple[Sighting, ...], int]:
+def sightings_in(
+    result: FrameResult, fixed_from_camera: Array, config: MemoryConfig
+) -> tuple[tuple[Sighting, ...], int]:
     """The things seen, each once, and how many poses could not be used because their numbers are none."""
-    seen = [thing for thing in result.objects if _is_measured(thing)]
-    sightings = [_sighting(thing, fixed_from_camera, result.stamp_ns) for thing in seen]
-    usable = [sighting for sighting in sightings if sighting is not None]
-    return _one_of_each(usable), len(sightings) - len(usable)
+    usable, unusable = [], 0
+    for thing, mask, pose in _measured(result):
+        place = seen_place(pose, fixed_from_camera, config)
+        if place is None:
+            unusable += 1
+        else:
+            usable.append(_sighting(thing, mask, place, result.stamp_ns, moving=pose.quality.motion == "moving"))
+    return _one_of_each(usable), unusable
 
 
-def _is_measured(thing: TrackedObject) -> bool:
-    if thing.state is not TrackState.TRACKING or thing.pose is None or thing.mask is None:
-        return False
-    return thing.pose.quality.source != "predicted" and bool(thing.mask.mask.any())
+def _measured(result: FrameResult) -> Iterator[tuple[TrackedObject, TrackedMask, ObjectPose]]:
+    for thing in result.objects:
+        if thing.state is not TrackState.TRACKING or thing.pose is None or thing.mask is None:
+            continue
+        if thing.pose.quality.source != "predicted" and thing.mask.mask.any():
+            yield thing, thing.mask, thing.pose
 
 
-def _sighting(thing: TrackedObject, fixed_from_camera: Array, stamp_ns: int) -> Sighting | None:
-    assert thing.pose is not None
-    assert thing.mask is not None
-    place = seen_place(thing.pose, fixed_from_camera)
-    if place is None:
-        return None
-    score = thing.mask.score if thing.grounding_score is None else thing.grounding_score
+def _sighting(thing: TrackedObject, mask: TrackedMask, place: Place, stamp_ns: int, *, moving: bool) -> Sighting:
+    score = mask.score if thing.grounding_score is None else thing.grounding_score
     label = thing.label or thing.target.expression
     return Sighting(
         object_ids=(thing.target.id,),
@@ -67,10 +71,10 @@ def _sighting(thing: TrackedObject, fixed_from_camera: Array, stamp_ns: int) -> 
         names=tuple(dict.fromkeys((label, thing.target.expression))),
         stamp_ns=stamp_ns,
         score=float(np.clip(np.nan_to_num(score), 0, 1)),
-        moving=thing.pose.quality.motion == "moving",
+        moving=moving,
         how=thing.created if thing.changed is None else thing.changed,
         changed=thing.changed,
-        mask=thing.mask.mask,
+        mask=mask.mask,
     )
 
 
