@@ -24,6 +24,7 @@ from referent.types import Array, FrameResult, RgbdFrame
 MAX_COMMANDS = 64
 TRANSFORM_POLL_S = 0.005
 STOP_TIMEOUT_S = 30.0
+BROKEN_AFTER = 10  # internal faults in a row: what is broken will not mend itself
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
@@ -104,6 +105,7 @@ class LivePipeline:
         self._frames: Mailbox[RgbdFrame] = Mailbox()
         self._commands: deque[_Command] = deque()
         self._counts: Counter[str] = Counter()
+        self._faults_in_a_row: list[str] = []
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -170,6 +172,13 @@ class LivePipeline:
         return () if warning is None else (warning,)
 
     @property
+    def broken(self) -> str | None:
+        """Why it should be built anew; None while it works, or may again."""
+        if len(self._faults_in_a_row) < BROKEN_AFTER:
+            return None
+        return f"{BROKEN_AFTER} frames in a row failed, the last by an {self._faults_in_a_row[-1]}"
+
+    @property
     def transforms(self) -> TransformBuffer:
         """What is known of transforms; may be asked from any thread."""
         return self._transforms
@@ -192,6 +201,7 @@ class LivePipeline:
         self._wait_for_transform(frame)
         result = pipeline.process(frame)
         self._counts["processed"] += 1
+        self._faults_in_a_row.clear()
         self._on_result(frame, result)
         self._registration.look(frame)
 
@@ -226,6 +236,7 @@ class LivePipeline:
         except Exception as error:
             self._counts["faults"] += 1
             log.exception("a frame failed")
+            self._faults_in_a_row = [*self._faults_in_a_row, _internal(error)][-BROKEN_AFTER:]
             self._on_fault(_internal(error))
 
     def _wait_for_transform(self, frame: RgbdFrame) -> None:

@@ -92,7 +92,7 @@ class ReferentNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop listening, end goals, and free the models with the memory they take; outputs stay, silent."""
         super().on_deactivate(state)
-        return self._guarded(lambda: self._unload("the node was deactivated"))
+        return self._guarded(self._rest)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free everything that configuring took."""
@@ -118,6 +118,12 @@ class ReferentNode(LifecycleNode):
             self._load()
         if self._listener is not None:
             self._listener.open()
+
+    def _rest(self) -> None:
+        broken = None if self._live is None else self._live.broken
+        self._unload("the node was deactivated" if broken is None else broken)
+        if broken is not None:
+            raise ReferentError(broken)
 
     def _load(self) -> None:
         config = self._settings.config
@@ -182,6 +188,8 @@ class ReferentNode(LifecycleNode):
         return self.create_timer(self._settings.config.output.diagnostics_period_s, self._report, clock=self._steady)
 
     def _report(self) -> None:
+        if self._live is not None and self._live.broken is not None and self._active_pipeline() is not None:
+            self.trigger_deactivate()  # which fails, and so leads through the error state
         now_s = time.monotonic()
         seconds, self._reported_s = max(now_s - self._reported_s, 1e-3), now_s
         statuses = self._health.statuses(seconds, {} if self._live is None else self._live.counts())
