@@ -16,7 +16,7 @@ from sightings import FIXED_FROM_CAMERA, HOUR_NS, SECOND_NS, START_NS, Thing, a_
 from referent.config import MemoryConfig
 from referent.errors import BadMessage
 from referent.memory import ObjectMemory, Remembered, box_in_crop, open_memory
-from referent.memory.crops import rgb_from_jpeg
+from referent.memory.crops import crop_of, rgb_from_jpeg
 from referent.types import Provenance, TrackState
 
 CONFIG = MemoryConfig(frame_sigma_deg=0.0)
@@ -167,6 +167,7 @@ def test_what_leaves_the_picture_is_remembered_where_it_was_last(memory: ObjectM
     see(memory, [Thing("1", (2, 0, 0.8))])
     see(memory, [Thing("1", (2, 0.5, 0.8))], 0.5)  # not due for another half a second
     now_ns = see(memory, [], 0.6)
+    assert memory.counts["notes"] == 2  # at once, not first when somebody asks
     (mug,) = memory.find(now_ns=now_ns)
     assert places([mug]).tolist() == [[2, 0.5, 0.8]]
     assert (mug.object_id, mug.state) == ("", TrackState.LOST)
@@ -251,6 +252,18 @@ def test_the_picture_kept_is_the_one_that_shows_most_with_the_object_in_its_midd
     assert picture is not None
     x1, y1, x2, y2 = box_in_crop(picture).astype(int)
     assert picture[y1 + 2 : y2 - 2, x1 + 3 : x2 - 3, 0].mean() == pytest.approx(90, abs=4)  # column 3
+
+
+def test_an_object_at_the_rim_is_in_the_middle_of_its_picture_too() -> None:
+    rgb = np.zeros((100, 100, 3), np.uint8)
+    mask = np.zeros((100, 100), bool)
+    mask[80:100, 0:30] = True
+    rgb[mask] = 255
+    picture = crop_of(rgb, mask, 224)
+    x1, y1, x2, y2 = box_in_crop(picture).astype(int)
+    assert picture.shape == (40, 60, 3)
+    assert picture[y1:y2, x1:x2].min() == 255
+    assert picture[:y1].max() == 0
 
 
 def test_a_large_object_is_kept_as_a_small_picture() -> None:
