@@ -13,20 +13,22 @@ _SHARE_BEHIND = 0.8  # of the known depth there must lie behind it
 _LEAST_KNOWN = 12  # pixels of known depth, of 5 spots of 3 x 3
 
 
-def in_view(frame: RgbdFrame, fixed_from_camera: Array, positions_m: Array) -> Array:
-    """(N,) bool: which of (N, 3) positions in the fixed frame `frame` would show if nothing were before them."""
+def seen_through(frame: RgbdFrame, fixed_from_camera: Array, positions_m: Array) -> Array:
+    """(N,) bool: which of (N, 3) positions in the fixed frame are in the picture, with depth beyond them."""
     if frame.depth_m is None or not len(positions_m):
         return np.zeros(len(positions_m), bool)
     camera = frame.intrinsics
     x, y, z = ((positions_m - fixed_from_camera[:3, 3]) @ fixed_from_camera[:3, :3]).T
     ahead = z > _NEAREST_M
     z = np.where(ahead, z, 1.0)
-    u, v = camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy
-    return np.asarray(ahead & (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height))
+    u, v = np.floor(camera.fx * x / z + camera.cx + 0.5), np.floor(camera.fy * y / z + camera.cy + 0.5)
+    inside = ahead & (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
+    beyond = frame.depth_m[np.where(inside, v, 0).astype(int), np.where(inside, u, 0).astype(int)] > z
+    return np.asarray(inside & beyond)
 
 
 def is_empty(frame: RgbdFrame, fixed_from_camera: Array, place: Place) -> bool:
-    """Whether `frame` sees through a place in view: depth ends well behind where its thing should be.
+    """Whether `frame` sees through the whole of a place: depth ends well behind where its thing should be.
 
     False for what is not wholly in the picture, hidden behind something nearer, or without depth.
     """

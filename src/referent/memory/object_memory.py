@@ -11,7 +11,7 @@ from threading import Lock
 import numpy as np
 
 from referent.config import MemoryConfig
-from referent.memory.absence import in_view, is_empty
+from referent.memory.absence import is_empty, seen_through
 from referent.memory.association import Bond, associate
 from referent.memory.crops import crop_of, crop_quality, jpeg_from_rgb
 from referent.memory.matching import match_score
@@ -201,10 +201,10 @@ class ObjectMemory:
         self._looked_ns = now_ns
         if previous_ns is not None and 0 <= now_ns - previous_ns <= _SAME_CLOCK_NS:  # else the stamp may be nonsense
             self._book.expire(now_ns)
-        viewed = self._book.where(in_view(frame, fixed_from_camera, self._book.positions_m))
+        looked_at = self._book.where(seen_through(frame, fixed_from_camera, self._book.positions_m))
         empty = [
             replace(entry, empty_looks=entry.empty_looks + 1)
-            for entry in viewed
+            for entry in looked_at
             if entry.memory_id not in in_sight
             and not entry.gone
             and is_empty(frame, fixed_from_camera, self._place_at(entry, now_ns))

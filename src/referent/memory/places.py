@@ -36,7 +36,7 @@ class Place:
     @property
     def width_m(self) -> float:
         """The middle one of its three sides: two such things stand at least about so far from each other."""
-        return float(np.median(self.size_m))
+        return float(sorted(self.size_m)[1])
 
 
 def seen_place(pose: ObjectPose, fixed_from_camera: Array, config: MemoryConfig) -> Place | None:
@@ -58,7 +58,8 @@ def seen_place(pose: ObjectPose, fixed_from_camera: Array, config: MemoryConfig)
 
 def carried(place: Place, new_from_old: Array) -> Place:
     """A place of the old coordinate frame in the new one."""
-    turn = np.kron(np.eye(2), new_from_old[:3, :3])
+    turn = np.zeros((6, 6))
+    turn[:3, :3] = turn[3:, 3:] = new_from_old[:3, :3]
     covariance = turn @ place.covariance @ turn.T
     return Place(new_from_old @ place.fixed_from_object, (covariance + covariance.T) / 2, place.size_m)
 

@@ -70,7 +70,7 @@ def _sighting(thing: TrackedObject, mask: TrackedMask, place: Place, stamp_ns: i
         expression=thing.target.expression,
         names=tuple(dict.fromkeys((label, thing.target.expression))),
         stamp_ns=stamp_ns,
-        score=float(np.clip(np.nan_to_num(score), 0, 1)),
+        score=min(max(score, 0.0), 1.0) if np.isfinite(score) else 0.0,
         moving=moving,
         how=thing.created if thing.changed is None else thing.changed,
         changed=thing.changed,
