@@ -9,21 +9,22 @@ import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from referent.config import Config, OutputConfig
-from referent.errors import ReferentError
+from referent.errors import GrounderUnavailable, ReferentError
 from referent.frames.transforms import TransformBuffer
 from referent.geometry.registered_check import RegistrationWatch
 from referent.pipeline import Pipeline
 from referent.tracking.release import free_unused_memory
-from referent.types import Array, FrameResult, RgbdFrame
+from referent.types import Array, FrameResult, Grounding, GroundingFailure, GroundingRequest, RgbdFrame
 
 MAX_COMMANDS = 64
 TRANSFORM_POLL_S = 0.005
 STOP_TIMEOUT_S = 30.0
+ASIDE_TIMEOUT_S, ASIDE_POLL_S = 60.0, 0.02
 BROKEN_AFTER = 10  # internal faults in a row: what is broken will not mend itself
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -106,6 +107,7 @@ class LivePipeline:
         self._commands: deque[_Command] = deque()
         self._counts: Counter[str] = Counter()
         self._faults_in_a_row: list[str] = []
+        self._newest_ns: int | None = None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -159,6 +161,21 @@ class LivePipeline:
             self._frames.wake()
         return answer
 
+    def ground(self, request: GroundingRequest) -> Grounding | GroundingFailure:
+        """Ask the grounder something that is about no target, and wait: only for threads that may.
+
+        Raises ReferentError when it is stopped or busy, or ASIDE_TIMEOUT_S are over.
+        """
+        answer = self.ask(lambda pipeline: pipeline.ask_aside(request)).result(ASIDE_TIMEOUT_S)
+        for _ in range(round(ASIDE_TIMEOUT_S / ASIDE_POLL_S)):
+            done, _ = wait([answer], timeout=ASIDE_POLL_S)
+            if done:
+                break
+            self.ask(lambda pipeline: pipeline.wait_aside())
+        else:
+            raise GrounderUnavailable(f"no answer within {ASIDE_TIMEOUT_S:g} s")
+        return answer.result()
+
     def add_transform(
         self, parent: str, child: str, stamp_ns: int, parent_from_child: Array, *, static: bool = False
     ) -> None:
@@ -170,6 +187,11 @@ class LivePipeline:
         """What is wrong with the pictures themselves, for people."""
         warning = self._registration.warning
         return () if warning is None else (warning,)
+
+    @property
+    def newest_ns(self) -> int | None:
+        """The stamp of the newest picture that was processed."""
+        return self._newest_ns
 
     @property
     def broken(self) -> str | None:
@@ -202,6 +224,7 @@ class LivePipeline:
         result = pipeline.process(frame)
         self._counts["processed"] += 1
         self._faults_in_a_row.clear()
+        self._newest_ns = result.stamp_ns
         self._on_result(frame, result)
         self._registration.look(frame)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 
 import numpy as np
@@ -15,14 +16,16 @@ from referent.frames.transforms import TransformBuffer
 from referent.geometry.tracks import PoseTracks
 from referent.grounding.records import TargetRecord
 from referent.grounding.regions import GivenRegion
+from referent.grounding.shared_worker import SharedWorker
 from referent.grounding.supervisor import GroundingSupervisor
 from referent.grounding.worker_choice import live_worker_from, replay_worker_from
-from referent.grounding.workers import NoWorker, health_of
+from referent.grounding.workers import Answer, NoWorker
 from referent.tracking.sam2_tracker import Sam2Tracker
 from referent.types import (
     Array,
     FrameResult,
     GroundingEvent,
+    GroundingRequest,
     ObjectPose,
     Prompt,
     RgbdFrame,
@@ -49,8 +52,8 @@ class Pipeline:
     ) -> None:
         self._config = config
         self._tracker = tracker
-        self._worker = worker
-        self._supervisor = GroundingSupervisor(config.grounding, worker, max_objects=config.tracker.max_objects)
+        self._worker = SharedWorker(worker)
+        self._supervisor = GroundingSupervisor(config.grounding, self._worker, max_objects=config.tracker.max_objects)
         self._transforms = transforms
         self._poses = PoseTracks(config.geometry)
         self._pending_boxes: list[tuple[str, Array]] = []
@@ -82,7 +85,7 @@ class Pipeline:
             groundings=tuple(events),
             output_frame=self._config.output.frame,
             output_from_camera=output_from_camera,
-            grounder=health_of(self._worker),
+            grounder=self._worker.health,
         )
 
     def prefetch(self, frame: RgbdFrame) -> None:
@@ -126,6 +129,18 @@ class Pipeline:
     def reground(self, object_id: str = "") -> tuple[str, ...]:
         """Ask about one target, or all, with the next frame; returns their ids. Raises BadInstruction."""
         return self._supervisor.reground(object_id)
+
+    def ask_aside(self, request: GroundingRequest) -> Future[Answer]:
+        """Ask the grounder something that is about no target; answered while frames come, or `wait_aside` is called.
+
+        Raises GrounderUnavailable.
+        """
+        return self._worker.ask_aside(request)
+
+    def wait_aside(self) -> None:
+        """Let questions from beside go on though no frame came."""
+        if not self._supervisor.asking:
+            self._worker.poll(self._newest_ns or 0)
 
     def reconfigure(self, config: Config) -> None:
         """Go on with other settings; only those that `config.is_live` says may differ."""

@@ -214,6 +214,6 @@ def test_an_inactive_node_says_so() -> None:
     with a_caller() as caller:
         caller.robot.node.trigger_deactivate()
         for name in KINDS:
-            answer = caller.call(name)
+            answer = caller.call(name, **({} if name == "reset" else {"id": "1"}))
             assert not answer.success
             assert answer.message == "the node is not active: configure and activate it"

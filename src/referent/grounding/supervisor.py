@@ -85,6 +85,11 @@ class GroundingSupervisor:
         """All targets, in the order they were added."""
         return tuple(self._targets)
 
+    @property
+    def asking(self) -> bool:
+        """Whether a question about targets is in flight."""
+        return self._in_flight is not None
+
     def instruct(self, instruction: str) -> tuple[str, ...]:
         """Change what is looked for; returns the ids whose tracks are to be dropped. Raises BadInstruction."""
         text = instructions.clean_instruction(instruction)

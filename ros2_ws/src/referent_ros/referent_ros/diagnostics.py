@@ -211,6 +211,13 @@ def lifecycle_status(state: str, fault: Exception | None, values: Mapping[str, o
     return _status("lifecycle", ERROR, f"{state}: {fault}", values)
 
 
+def memory_status(known: int, counts: Mapping[str, int]) -> DiagnosticStatus:
+    """What the object memory did so far."""
+    unplaced = counts.get("unplaced", 0) and not known
+    message = "nothing can be remembered: no transform to memory.frame yet" if unplaced else f"{known} remembered"
+    return _status("memory", OK, message, {f"total_{name}": count for name, count in counts.items()})
+
+
 def output_status(unheard: Mapping[str, str]) -> DiagnosticStatus:
     """Whether a subscriber asked for more than is offered, by topic and policy."""
     words = [f"a subscriber of {topic} hears nothing: its QoS does not fit ({unheard[topic]})" for topic in unheard]

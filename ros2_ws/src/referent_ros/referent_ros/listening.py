@@ -42,7 +42,7 @@ class Listener:
         self._pairing = PairingHealth(config.input.queue_length, config.input.max_skew_s)
         self._subscriptions: list[Subscription] = []
         self._health: dict[str, InputHealth] = {}
-        self._wants_transforms = bool(config.output.frame or config.output.world_frame)
+        self._wants_transforms = wants_transforms(config)
         self._image_qos = QoSProfile(depth=5) if config.input.reliable else qos_profile_sensor_data
         compressed = config.input.image_transport == "compressed"
         self._image_type = CompressedImage if compressed else Image
@@ -63,7 +63,7 @@ class Listener:
 
     def reconfigure(self, config: Config) -> None:
         """Go on with other settings."""
-        self._wants_transforms = bool(config.output.frame or config.output.world_frame)
+        self._wants_transforms = wants_transforms(config)
         if self.is_open:
             self._listen_to_transforms()
 
@@ -168,3 +168,8 @@ class Listener:
     def _hand_over(self, frame: RgbdFrame | None) -> None:
         if frame is not None:
             self._live.put(frame)
+
+
+def wants_transforms(config: Config) -> bool:
+    """Whether any setting names a coordinate frame that /tf leads to."""
+    return bool(config.output.frame or config.output.world_frame or config.memory.frame)

@@ -20,13 +20,16 @@ from referent.config import Config
 from referent.errors import ReferentError
 from referent.frames.transforms import TransformBuffer
 from referent.live import LivePipeline
+from referent.memory import ObjectMemory, open_memory
 from referent.pipeline import Pipeline, build_pipeline
 from referent.types import FrameResult, RgbdFrame
-from referent_ros.diagnostics import OutputHealth, lifecycle_status, output_status
+from referent_ros.diagnostics import OutputHealth, lifecycle_status, memory_status, output_status
 from referent_ros.follow_server import FollowServer
 from referent_ros.listening import LOG_PERIOD_S, Listener
 from referent_ros.parameters import Settings, declare
 from referent_ros.publishers import Publishers
+from referent_ros.recalling import RecallServices
+from referent_ros.remembering import Remembering
 from referent_ros.running import refuse_illegal_transitions, run
 from referent_ros.services import Services
 
@@ -50,10 +53,20 @@ class ReferentNode(LifecycleNode):
         self._live: LivePipeline | None = None
         self._listener: Listener | None = None
         self._outputs: Publishers | None = None
+        self._newest: tuple[int, float] | None = None  # stamp of the newest picture, and when it was processed
+        self._memory: ObjectMemory | None = None
+        self._remembering: Remembering | None = None
         self._fault: Exception | None = None  # why the last transition failed; rclpy keeps it to itself
         self._health = OutputHealth()
         self._goals = FollowServer(self, self._active_pipeline)
-        self._requests = Services(self, self._active_pipeline, self._goals.note_words)
+        self._requests = Services(self, self._active_pipeline, lambda: self._memory, self._goals.note_words)
+        self._recall = RecallServices(
+            self,
+            lambda: self._memory,
+            self._active_pipeline,
+            frame=lambda: self._settings.config.memory.frame,
+            now_ns=self._picture_time_ns,
+        )
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", QoSProfile(depth=10))
         self._reported_s = time.monotonic()
         # Not the ROS clock: a missing topic must be reported while /clock stands still, too.
@@ -74,10 +87,14 @@ class ReferentNode(LifecycleNode):
         if self._outputs is not None:
             self._outputs.destroy()
             self._outputs = None
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
 
     def destroy_node(self) -> None:
         """Leave the network."""
         self._goals.destroy()
+        self._recall.close()
         super().destroy_node()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -111,6 +128,7 @@ class ReferentNode(LifecycleNode):
 
     def _configure(self) -> None:
         self._outputs = Publishers(self, self._settings.config.output)
+        self._memory = open_memory(self._settings.config.memory)
         self._load()
 
     def _listen(self) -> None:
@@ -134,6 +152,8 @@ class ReferentNode(LifecycleNode):
             on_fault=self._on_fault,
             registration_check_s=config.input.registration_check_s,
         )
+        if self._memory is not None:
+            self._remembering = Remembering(self._memory, live.transforms, config.memory.frame)
         live.start()
         self._live, self._listener = live, Listener(self, config, live, self._goals.note_words)
 
@@ -144,7 +164,7 @@ class ReferentNode(LifecycleNode):
         self._goals.stop(reason)
         if self._live is not None:
             self._live.stop()
-            self._live = None
+            self._live = self._remembering = None
         self._health.forget()
 
     def _reconfigure(self, config: Config) -> None:
@@ -167,6 +187,16 @@ class ReferentNode(LifecycleNode):
             tracks = self._outputs.publish(frame, result)
             self._goals.on_result(result, tracks)
         self._health.note_result(result, (self.get_clock().now().nanoseconds - result.stamp_ns) / 1e9)
+        self._newest = result.stamp_ns, time.monotonic()
+        if self._remembering is not None:
+            self._remembering.take(frame, result)
+
+    def _picture_time_ns(self) -> int:
+        """Now by the clock that stamps pictures: a bag may be played years after, without use_sim_time."""
+        if self._newest is None:
+            return int(self.get_clock().now().nanoseconds)
+        stamp_ns, processed_s = self._newest
+        return stamp_ns + round((time.monotonic() - processed_s) * 1e9)
 
     def _on_fault(self, fault: str) -> None:
         self._health.note_fault(fault)
@@ -194,6 +224,8 @@ class ReferentNode(LifecycleNode):
         seconds, self._reported_s = max(now_s - self._reported_s, 1e-3), now_s
         statuses = self._health.statuses(seconds, {} if self._live is None else self._live.counts())
         statuses.append(lifecycle_status(self._state_label(), self._fault, {"memory_mb": _memory_mb()}))
+        if self._memory is not None:
+            statuses.append(memory_status(len(self._memory), self._memory.counts))
         if self._outputs is not None:
             statuses.append(output_status(self._outputs.unheard))
         if self._listener is not None and self._listener.is_open:

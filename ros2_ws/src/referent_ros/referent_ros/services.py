@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -15,6 +15,7 @@ from referent_msgs.srv import Correct, Forget, Reground, Reset
 from referent.errors import BadInstruction, ReferentError
 from referent.grounding.regions import GivenRegion, given_points
 from referent.live import LivePipeline
+from referent.memory import ObjectMemory
 from referent.messages import mask_from_image
 from referent.types import TrackState
 from referent_ros.result_messages import STATES
@@ -22,44 +23,58 @@ from referent_ros.waiting import answered
 
 NOT_ACTIVE = "the node is not active: configure and activate it"
 MAX_NAME_CHARS = 128
-Handler = Callable[[LivePipeline, Any, Any], Awaitable[str]]
-Answer = TypeVar("Answer")
+Handler = Callable[[Any, Any], Awaitable[str]]
+
+
+def answering(node: Node, handle: Handler) -> Handler:
+    """Answers requests with what `handle` says was done, or why not; a request costs no more than itself."""
+
+    async def callback(request: Any, response: Any) -> Any:
+        try:
+            response.message = await handle(request, response)
+            response.success = True
+        except ReferentError as error:
+            response.message = str(error)
+        except Exception as error:
+            node.get_logger().error(traceback.format_exc())
+            response.message = f"internal fault: {type(error).__name__}: {error}"
+        return response
+
+    return callback
 
 
 class Services:
-    """Answers in the executor's thread. `live` gives the pipeline while the node is active."""
+    """Answers in the executor's thread. `live` gives the pipeline while it works, `memory` while it is open."""
 
-    def __init__(self, node: Node, live: Callable[[], LivePipeline | None], note_words: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        live: Callable[[], LivePipeline | None],
+        memory: Callable[[], ObjectMemory | None],
+        note_words: Callable[[str], None],
+    ) -> None:
         self._node = node
         self._live = live
+        self._memory = memory
         self._note_words = note_words
         group = ReentrantCallbackGroup()  # a request that waits for the pipeline must not hold up others
-        for kind, handle in ((Correct, self._correct), (Forget, self._forget), (Reground, self._reground)):
-            name = f"~/{kind.__name__.lower()}"
-            node.create_service(kind, name, self._guarded(handle), callback_group=group)
-        node.create_service(Reset, "~/reset", self._guarded(self._reset), callback_group=group)
+        for kind, name, handle in (
+            (Correct, "~/correct", self._correct),
+            (Forget, "~/forget", self._forget),
+            (Reground, "~/reground", self._reground),
+            (Reset, "~/reset", self._reset),
+        ):
+            node.create_service(kind, name, answering(node, handle), callback_group=group)
 
-    def _guarded(self, handle: Handler) -> Callable[[Any, Any], Awaitable[Any]]:
-        """A request costs no more than itself: what is wrong with it is told in the answer."""
+    def _active(self) -> LivePipeline:
+        live = self._live()
+        if live is None:
+            raise ReferentError(NOT_ACTIVE)
+        return live
 
-        async def callback(request: Any, response: Any) -> Any:
-            live = self._live()
-            try:
-                if live is None:
-                    raise ReferentError(NOT_ACTIVE)
-                response.message = await handle(live, request, response)
-                response.success = True
-            except ReferentError as error:
-                response.message = str(error)
-            except Exception as error:
-                self._node.get_logger().error(traceback.format_exc())
-                response.message = f"internal fault: {type(error).__name__}: {error}"
-            return response
-
-        return callback
-
-    async def _correct(self, live: LivePipeline, request: Correct.Request, response: Correct.Response) -> str:
-        object_id, text, region = checked_name(request.id), request.text, region_of(request)
+    async def _correct(self, request: Correct.Request, response: Correct.Response) -> str:
+        live, object_id = self._active(), checked_name(request.id)
+        text, region = request.text, region_of(request)
         stamp_ns = request.stamp.sec * 1_000_000_000 + request.stamp.nanosec or None
         response.state = STATES[TrackState.SEARCHING]
         state = await answered(
@@ -69,23 +84,35 @@ class Services:
         response.state = STATES[state]
         return "the grounder is asked; its answer comes on ~/tracks" if text else "followed from where it was shown"
 
-    async def _forget(self, live: LivePipeline, request: Forget.Request, response: Forget.Response) -> str:
-        object_id = checked_name(request.id)
-        if not object_id:
-            raise BadInstruction("say which object to forget by its id; ~/reset forgets all")
-        if not await answered(live.ask(lambda pipeline: pipeline.forget(object_id)), self._node):
-            raise BadInstruction(f"no object {object_id!r} is followed; see ~/tracks")
-        return f"object {object_id!r} is not followed any more"
+    async def _forget(self, request: Forget.Request, response: Forget.Response) -> str:
+        object_id, memory_id = checked_name(request.id), checked_name(request.memory_id)
+        if not object_id and not memory_id:
+            raise BadInstruction("say which object to forget by its id or memory_id; ~/reset forgets all")
+        done = []
+        if memory_id:
+            memory = self._memory()
+            if memory is None or not memory.forget(memory_id):
+                raise BadInstruction(f"no object {memory_id!r} is remembered; see ~/query_objects")
+            done.append(f"{memory_id!r} is not remembered any more")
+        if object_id:
+            live = self._active()
+            if not await answered(live.ask(lambda pipeline: pipeline.forget(object_id)), self._node):
+                raise BadInstruction("; ".join([*done, f"no object {object_id!r} is followed; see ~/tracks"]))
+            done.append(f"{object_id!r} is not followed any more")
+        return "; ".join(done)
 
-    async def _reground(self, live: LivePipeline, request: Reground.Request, response: Reground.Response) -> str:
-        object_id = checked_name(request.id)
+    async def _reground(self, request: Reground.Request, response: Reground.Response) -> str:
+        live, object_id = self._active(), checked_name(request.id)
         response.ids = await answered(live.ask(lambda pipeline: pipeline.reground(object_id)), self._node)
         return f"the grounder is asked about {len(response.ids)} objects with the next pictures"
 
-    async def _reset(self, live: LivePipeline, request: Reset.Request, response: Reset.Response) -> str:
+    async def _reset(self, request: Reset.Request, response: Reset.Response) -> str:
+        memory = self._memory() if request.memory else None
+        if memory is not None:
+            memory.clear()
         self._note_words("a reset")
-        await answered(live.ask(lambda pipeline: pipeline.reset()), self._node)
-        return "nothing is followed"
+        await answered(self._active().ask(lambda pipeline: pipeline.reset()), self._node)
+        return "nothing is followed" if memory is None else "nothing is followed, and nothing remembered"
 
 
 def region_of(request: Correct.Request) -> GivenRegion | None:
