@@ -58,6 +58,7 @@ class Pipeline:
         self._poses = PoseTracks(config.geometry)
         self._pending_boxes: list[tuple[str, Array]] = []
         self._newest_ns: int | None = None
+        self._newest_masks: Mapping[str, TrackedMask] = {}
         self._drops: Counter[str] = Counter()
 
     def process(self, frame: RgbdFrame) -> FrameResult:
@@ -71,6 +72,7 @@ class Pipeline:
         events = self._take_answer(frame.stamp_ns, masks)
         self._supervisor.observe(tuple(masks.values()), frame.stamp_ns)
         events += self._ask(frame, masks)
+        self._newest_masks = masks
         clock.lap("ground")
         world_from_camera = self._lookup(self._config.output.world_frame, frame.camera_frame, frame.stamp_ns)
         objects = tuple(self._located(record, frame, masks, world_from_camera) for record in self._supervisor.records)
@@ -167,7 +169,10 @@ class Pipeline:
     def _point_out(self, object_id: str, region: GivenRegion, stamp_ns: int | None) -> None:
         if self._newest_ns is None:
             raise BadInstruction("no picture has come yet in which something could be shown")
-        prompt, rivals = self._supervisor.point_out(object_id, region, stamp_ns)
+        at_ns = self._newest_ns if stamp_ns is None else stamp_ns
+        seen = self._newest_masks.get(object_id)
+        refine = at_ns == self._newest_ns and seen is not None and region.refines(seen.mask)
+        prompt, rivals = self._supervisor.point_out(object_id, region, at_ns, refine=refine)
         self._tracker.pin(self._newest_ns)  # so that the track can be refined there
         try:
             refusal = self._refusal(prompt, {})

@@ -75,22 +75,20 @@ def correct(object_id: str, text: str, targets: Targets, conversation: Conversat
 
 
 def point_out(
-    object_id: str, region: GivenRegion, targets: Targets, *, stamp_ns: int | None, newest_ns: int
+    object_id: str, region: GivenRegion, targets: Targets, *, stamp_ns: int, refine: bool
 ) -> tuple[Prompt, tuple[str, ...]]:
-    """A person shows where a target is (None: in the newest frame): the prompt, and the rivals that are gone now.
+    """A person shows where a target is in a frame: the prompt, and the rivals that are gone now.
 
     Raises BadInstruction when it is not followed.
     """
     record = followed(object_id, targets)
-    at_ns = newest_ns if stamp_ns is None else stamp_ns
     rivals = tuple(each.object_id for each in record.candidates if each.object_id != object_id)
     for rival in rivals:
         targets.remove(rival)
     targets.change((object_id,), lambda record: replace(record, candidates=(), corrected=False, suspicion=None))
-    source = Provenance("user", "corrected", at_ns, record.meaning.instruction_id)
-    targets.place(object_id, Placement(record.label, at_ns, source))
-    refines = region.is_points and at_ns == newest_ns and record.grounded_stamp_ns is not None
-    return region.prompt(object_id, at_ns, refine=refines), rivals
+    source = Provenance("user", "corrected", stamp_ns, record.meaning.instruction_id)
+    targets.place(object_id, Placement(record.label, stamp_ns, source))
+    return region.prompt(object_id, stamp_ns, refine=refine), rivals
 
 
 def ask_again(object_id: str, targets: Targets) -> tuple[str, ...]:

@@ -36,10 +36,16 @@ class GivenRegion:
         if self.mask is not None and not (self.mask.ndim == 2 and self.mask.any()):
             raise BadInstruction(f"a mask {self.mask.shape} with no pixel set says nothing")
 
-    @property
-    def is_points(self) -> bool:
-        """Whether it only corrects, where a box or mask says all."""
-        return self.points_xy is not None
+    def refines(self, mask: Array) -> bool:
+        """Whether it corrects the outline of what is followed as `mask` (H, W): a point inside lies on it.
+
+        Else another thing is meant; a box or mask says all by itself.
+        """
+        if self.points_xy is None or self.inside is None:
+            return False
+        columns, rows = np.floor(self.points_xy[self.inside]).astype(int).T
+        within = (columns >= 0) & (rows >= 0) & (columns < mask.shape[1]) & (rows < mask.shape[0])
+        return bool(mask[rows[within], columns[within]].any())
 
     def prompt(self, object_id: str, stamp_ns: int, *, refine: bool) -> Prompt:
         """This region of that frame, for the tracker; a person is always sure."""

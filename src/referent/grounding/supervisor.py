@@ -109,12 +109,14 @@ class GroundingSupervisor:
         self._not_before_ns = 0
         return unwanted
 
-    def point_out(self, object_id: str, region: GivenRegion, stamp_ns: int | None) -> tuple[Prompt, tuple[str, ...]]:
-        """A person shows where a target is (None: in the newest frame); the ids of its rivals are to be dropped.
+    def point_out(
+        self, object_id: str, region: GivenRegion, stamp_ns: int, *, refine: bool
+    ) -> tuple[Prompt, tuple[str, ...]]:
+        """A person shows where a target is; the prompt, and the ids of its rivals, which are to be dropped.
 
         Raises BadInstruction when it is not followed.
         """
-        return instructions.point_out(object_id, region, self._targets, stamp_ns=stamp_ns, newest_ns=self._newest_ns)
+        return instructions.point_out(object_id, region, self._targets, stamp_ns=stamp_ns, refine=refine)
 
     def reground(self, object_id: str = "") -> tuple[str, ...]:
         """Ask about one target, or all, with the next frame, whatever the policy thinks; returns their ids.
