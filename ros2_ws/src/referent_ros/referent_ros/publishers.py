@@ -13,12 +13,14 @@ from referent_msgs.msg import TrackedObjectArray
 from sensor_msgs.msg import Image, PointCloud2
 from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import Detection2DArray, Detection3DArray, LabelInfo
+from visualization_msgs.msg import MarkerArray
 
 from referent.config import OutputConfig
 from referent.types import FrameResult, RgbdFrame, TrackedObject, TrackState
 from referent_ros import result_messages as messages
 from referent_ros.clouds import cloud_message, scene_cloud_message
 from referent_ros.label_values import LabelValues
+from referent_ros.pictures import markers_message, overlay_message
 
 RELIABLE = QoSProfile(depth=5)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -44,6 +46,8 @@ class Publishers:
         self._target_mask = self._create(Image, "~/target_mask", RELIABLE)
         self._target_cloud = self._create(PointCloud2, "~/target_cloud", RELIABLE)
         self._scene_cloud = self._create(PointCloud2, "~/scene_cloud", RELIABLE)
+        self._overlay = self._create(Image, "~/overlay", RELIABLE)
+        self._markers = self._create(MarkerArray, "~/markers", RELIABLE)
         self._transforms = self._create(TFMessage, "/tf", TRANSFORMS)
 
     def reconfigure(self, config: OutputConfig) -> None:
@@ -63,6 +67,10 @@ class Publishers:
         self._publish_transforms(result)
         if frame.depth_m is not None and self._scene_cloud.get_subscription_count() > 0:
             self._scene_cloud.publish(scene_cloud_message(frame, labels, messages.header_of(result)))
+        if self._overlay.get_subscription_count() > 0:
+            self._overlay.publish(overlay_message(frame, result))
+        if self._markers.get_subscription_count() > 0:
+            self._markers.publish(markers_message(result))
         target = selected_target(result)
         if target is not None:
             self._publish_target(target, result)
