@@ -7,8 +7,8 @@ Asking is decided by `policy`, what an answer means by `conclusions`, what an in
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from referent.config import GroundingConfig
@@ -18,8 +18,8 @@ from referent.grounding.conclusions import Conclusion, Placed, Scene, conclude
 from referent.grounding.confidence import probability_of
 from referent.grounding.conversation import Conversation
 from referent.grounding.dialogue import understand
-from referent.grounding.events import event_of
-from referent.grounding.novelty import change, thumbnail
+from referent.grounding.events import Decision, event_of
+from referent.grounding.novelty import AskedPictures
 from referent.grounding.policy import affordable, backoff_s, most_urgent
 from referent.grounding.records import Meaning, Placement, TargetRecord
 from referent.grounding.regions import GivenRegion, prompt_from_item
@@ -29,7 +29,6 @@ from referent.grounding.wording import rival_names
 from referent.types import (
     Array,
     Grounding,
-    GroundingEvent,
     GroundingFailure,
     GroundingRequest,
     Prompt,
@@ -44,16 +43,6 @@ from referent.types import (
 )
 
 NOT_KNOWN = 0.5  # what a verification says that failed
-
-
-@dataclass(frozen=True, eq=False)
-class Decision:
-    """What an answer leads to: prompts for the tracker, tracks to drop, the event for the record, what was lost."""
-
-    event: GroundingEvent
-    prompts: tuple[Prompt, ...] = ()
-    unwanted: tuple[str, ...] = ()  # ids
-    drops: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +67,7 @@ class GroundingSupervisor:
         self._failures = 0  # of the grounder, in a row
         self._not_before_ns = 0
         self._newest_ns = 0
-        self._asked_picture: dict[str, Array] = {}  # by target: the newest one asked about
+        self._asked_pictures = AskedPictures()
 
     @property
     def records(self) -> tuple[TargetRecord, ...]:
@@ -181,11 +170,9 @@ class GroundingSupervisor:
         request = self._verifying_request() or self._needed_request(frame, masks)
         if request is None:
             return None
-        picture = thumbnail(frame.rgb)
-        self._asked_picture = {i: seen for i, seen in self._asked_picture.items() if i in self._targets.by_id}
-        for target in request.targets:
-            self._asked_picture[target.id] = picture
-            self._targets.change((target.id,), lambda record: records.asked(record, frame.stamp_ns))
+        asked = tuple(target.id for target in request.targets)
+        self._asked_pictures.note(asked, frame.rgb, live=self._targets.by_id)
+        self._targets.change(asked, lambda record: records.asked(record, frame.stamp_ns))
         self._asked_ns.append(frame.stamp_ns)
         self._in_flight = request
         self._worker.submit(request)
@@ -243,7 +230,8 @@ class GroundingSupervisor:
     def _needed_request(self, frame: RgbdFrame, masks: Sequence[TrackedMask]) -> GroundingRequest | None:
         """The question that evidence and budget ask for, about all targets that share it."""
         settled = {record.target.id: record for record in self._targets.settled}
-        changed = self._changed_for([i for i, record in settled.items() if records.unseen(record)], frame)
+        unseen = [object_id for object_id, record in settled.items() if records.unseen(record)]
+        changed = self._asked_pictures.changed(unseen, frame.rgb, by=self._config.picture_change)
         standings = [
             records.standing_of(record, self._config, now_ns=frame.stamp_ns, changed=object_id in changed)
             for object_id, record in settled.items()
@@ -257,14 +245,6 @@ class GroundingSupervisor:
         wanted = [r for r in shared if need.reason in _REASONS_FOR_ALL or r.state is first.state]
         targets = tuple(replace(record.target, expression=expression) for record in wanted)
         return GroundingRequest(targets, frame, need.reason, history, self._targets.live_tracks(masks))
-
-    def _changed_for(self, object_ids: Iterable[str], frame: RgbdFrame) -> set[str]:
-        """The targets whose last question was about a picture that this frame's differs from."""
-        asked = {i: self._asked_picture[i] for i in object_ids if i in self._asked_picture}
-        if not asked:
-            return set()
-        picture = thumbnail(frame.rgb)
-        return {i for i, before in asked.items() if change(before, picture) > self._config.picture_change}
 
     def _verifying_request(self) -> GroundingRequest | None:
         held = self._on_hold
