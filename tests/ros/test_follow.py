@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from action_msgs.msg import GoalStatus
-from builtin_interfaces.msg import Duration
+from builtin_interfaces.msg import Duration, Time
 from painted import painted
 from rclpy.action import ActionClient
 from referent_msgs.action import Follow
 from referent_msgs.msg import TrackedObject
 from robot import Robot, a_robot
+from rosgraph_msgs.msg import Clock
 from test_ros_dialogue import LEFT, THREE, TWO_RED, a_dialogue
 
 DONE, CANCELED = Follow.Result.DONE, Follow.Result.CANCELED
@@ -256,3 +257,24 @@ def test_a_flood_of_goals_is_bounded() -> None:
         assert "8 goals run already" in goals[-1].result().reason
         robot.node.trigger_deactivate()
         assert {goal.result().outcome for goal in goals[:-1]} <= {Follow.Result.STOPPED, Follow.Result.REFUSED}
+
+
+def test_a_timeout_is_of_ros_time() -> None:
+    with a_robot(use_sim_time=True) as robot, a_client(robot) as client:
+        clock = robot.publisher(Clock, "/clock")
+        robot.wait_for(clock.get_subscription_count)
+
+        def tick(seconds: int) -> None:
+            clock.publish(Clock(clock=Time(sec=seconds)))
+            robot.spin(0.3)
+
+        tick(100)
+        goal = client.order("the red mug", timeout=Duration(sec=30))
+        robot.spin(0.5)
+        tick(120)
+        assert goal.running
+        tick(50)  # the bag loops
+        tick(79)
+        assert goal.running
+        tick(81)
+        assert goal.result().outcome == Follow.Result.TIMED_OUT
