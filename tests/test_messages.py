@@ -11,6 +11,7 @@ import pytest
 from builders import JAZZY, NOETIC, START_NS, a_camera_info, a_compressed, a_header, a_tf, an_image
 from rvl_encoder import rvl_from_counts
 
+from referent.coded_size import coded_size
 from referent.errors import BadMessage
 from referent.messages import (
     COLOR_ENCODINGS,
@@ -420,3 +421,23 @@ def test_rclpy_and_rosbags_transforms_read_alike() -> None:
     twin = SimpleNamespace(transforms=[_twin(message.transforms[0], "geometry_msgs/TransformStamped")])
     for ours, theirs in zip(transforms_from_tf(message)[0], transforms_from_tf(twin)[0], strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("extension", [".png", ".jpg"])
+def test_a_compressed_image_that_promises_a_world_of_pixels_is_refused_before_room_is_made(extension: str) -> None:
+    file = bytearray(cv2.imencode(extension, RGB)[1].tobytes())
+    if extension == ".png":
+        file[16:24] = struct.pack(">II", 60_000, 60_000)
+    else:
+        at = file.index(b"\xff\xc0") + 5
+        file[at : at + 4] = struct.pack(">HH", 60_000, 60_000)
+    with pytest.raises(BadMessage, match="60000x60000 pixels are more than"):
+        rgb_from_image(a_compressed(bytes(file), extension[1:]))
+
+
+@pytest.mark.parametrize("extension", [".png", ".jpg"])
+def test_the_size_of_a_compressed_image_is_read_from_its_first_bytes(extension: str) -> None:
+    file = np.frombuffer(cv2.imencode(extension, np.zeros((7, 300, 3), np.uint8))[1].tobytes(), np.uint8)
+    assert coded_size(file) == (300, 7)
+    for cut in range(20):
+        assert coded_size(file[:cut]) is None

@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from referent.coded_size import coded_size
 from referent.errors import BadMessage, DepthNotRegistered
 from referent.rvl import counts_from_rvl
 from referent.types import Array, Intrinsics
@@ -40,7 +41,7 @@ _EYE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _DEPTH_HEADER = struct.Struct("<iff")  # ConfigHeader of compressed_depth_image_transport: format, quantisation a, b
 _LARGEST_SIDE_PX = 1 << 15
-_LARGEST_PIXELS = 1 << 25  # of what camera_info promises; arrays of its size are made before any image came
+_LARGEST_PIXELS = 1 << 25  # of what camera_info or a compressed image promises: room is made before pixels are seen
 
 
 @dataclass(frozen=True)
@@ -249,6 +250,11 @@ def _counts(picture: Array, kind: str) -> Array:
 
 
 def _decoded(data: Array, flags: int, kind: str, *, known: str) -> Array:
+    width, height = coded_size(data) or (0, 0)
+    if width * height > _LARGEST_PIXELS:
+        raise BadMessage(
+            f"compressed image of format {kind!r}: {width}x{height} pixels are more than {_LARGEST_PIXELS}"
+        )
     try:
         picture = cv2.imdecode(data, flags) if data.size else None
     except cv2.error as error:
