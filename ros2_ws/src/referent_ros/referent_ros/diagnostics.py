@@ -163,6 +163,8 @@ class PairingHealth:
         self._color_ns: deque[int] = deque(maxlen=length)
         self._depth_ns: deque[int] = deque(maxlen=length)
         self._told: Mapping[str, int] = {}
+        self._unpaired_s = -FAULT_TOLD_S
+        self._stamp_faults: dict[str, tuple[float, int]] = {}  # when they came last, and how many
         self.skew_s: float | None = None  # of the newest pictures, paired or not
 
     def color(self, stamp_ns: int) -> None:
@@ -175,20 +177,25 @@ class PairingHealth:
         self._depth_ns.append(stamp_ns)
         self._measure(stamp_ns, self._color_ns)
 
-    def complaints(self, counts: Mapping[str, int]) -> list[str]:
-        """What `counts` (of the intake) say that is news; begins the next window."""
+    def complaints(self, counts: Mapping[str, int], now_s: float) -> list[str]:
+        """What `counts` (of the intake) say that is news, told for FAULT_TOLD_S; begins the next window."""
         new = {name: count - self._told.get(name, 0) for name, count in counts.items()}
         self._told = dict(counts)
-        found = []
-        unpaired = min(new["unmatched_color"], new["unmatched_depth"])
-        if unpaired and not new["pairs"] and self.skew_s is not None:
+        if new["pairs"]:
+            self._unpaired_s = -FAULT_TOLD_S
+        elif min(new["unmatched_color"], new["unmatched_depth"]):
+            self._unpaired_s = now_s
+        recent = {name: found for name, found in self._stamp_faults.items() if now_s - found[0] < FAULT_TOLD_S}
+        for name in _STAMP_FAULTS:
+            if new[name]:
+                recent[name] = now_s, recent.get(name, (now_s, 0))[1] + new[name]
+        self._stamp_faults = recent
+        found = [f"{count} {_STAMP_FAULTS[name]}" for name, (_, count) in recent.items()]
+        if now_s - self._unpaired_s < FAULT_TOLD_S and self.skew_s is not None:
             found.append(
                 f"color and depth never pair: their stamps are {self.skew_s:.3f} s apart and input.max_skew_s is "
                 f"{self._max_skew_s:g}; do both come from one clock?"
             )
-        for name, words in _STAMP_FAULTS.items():
-            if new[name]:
-                found.append(f"{new[name]} {words}")
         return found
 
     def _measure(self, stamp_ns: int, others_ns: Iterable[int]) -> None:

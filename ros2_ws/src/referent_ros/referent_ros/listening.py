@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -88,7 +89,7 @@ class Listener:
             **extra,
         }
         raw = self._intake.raw_warning(inputs.color.topic)
-        warnings = [*self._live.warnings, *self._pairing.complaints(self._intake.counts)]
+        warnings = [*self._live.warnings, *self._pairing.complaints(self._intake.counts, time.monotonic())]
         warnings += [] if raw is None else [raw]
         return input_status(inputs, seconds, publishers=publishers, values=values, warnings=warnings)
 
