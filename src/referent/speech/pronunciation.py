@@ -12,8 +12,12 @@ _VOICELESS = ("P", "T", "K", "F", "TH")
 
 def pronunciations_for(words: Iterable[str], lookup: Lookup, given: Mapping[str, str]) -> dict[str, str | None]:
     """Phones of every word that is not in the dictionary or is `given`; None where none can be told."""
-    wanted = {word: given.get(word) for word in sorted(words) if word in given or lookup(word) is None}
-    return {word: phones or derived(word, lookup) for word, phones in wanted.items()}
+
+    def known(word: str) -> str | None:
+        return given.get(word) or lookup(word)
+
+    wanted = [word for word in sorted(words) if word in given or lookup(word) is None]
+    return {word: given.get(word) or derived(word, known) for word in wanted}
 
 
 def derived(word: str, lookup: Lookup) -> str | None:

@@ -22,7 +22,7 @@ from referent.speech.vocabulary import Vocabulary
 from referent.types import Array
 
 # Fewer, longer words [measured on synthesised speech]; pocketsphinx' own 0.65 puts "on" and "all" in between.
-WORD_INSERTION = 0.05
+WORD_INSERTION = 0.005
 PHONE_WEIGHT = 1.0
 PHONE_SCALE = 1024.0  # phone loop scores are shifted by 10 bits (SENSCR_SHIFT), those of words are not
 # Log likelihood ratio per frame at which words are as likely right as wrong, and how sharp that is [measured].
