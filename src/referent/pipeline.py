@@ -109,12 +109,7 @@ class Pipeline:
         return followed
 
     def correct(
-        self,
-        object_id: str,
-        *,
-        text: str = "",
-        region: GivenRegion | None = None,
-        stamp_ns: int | None = None,
+        self, object_id: str, *, text: str = "", region: GivenRegion | None = None, stamp_ns: int | None = None
     ) -> TrackState:
         """What is followed as one object is wrong: say in words, or show in a frame (None: the newest), what is meant.
 

@@ -101,10 +101,7 @@ class GroundingSupervisor:
     def point_out(
         self, object_id: str, region: GivenRegion, stamp_ns: int, *, refine: bool
     ) -> tuple[Prompt, tuple[str, ...]]:
-        """A person shows where a target is; the prompt, and the ids of its rivals, which are to be dropped.
-
-        Raises BadInstruction when it is not followed.
-        """
+        """A person shows a target: the prompt, and the ids of rivals that are to be dropped. Raises BadInstruction."""
         return instructions.point_out(object_id, region, self._targets, stamp_ns=stamp_ns, refine=refine)
 
     def reground(self, object_id: str = "") -> tuple[str, ...]:
