@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 import rclpy
+from painted import painted
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from referent_msgs.msg import TrackedObject
+from robot import a_robot
 from std_msgs.msg import Int16MultiArray, String, UInt8MultiArray
 from voices import Speaker
 
@@ -25,6 +28,7 @@ from referent.speech.listener import Listener
 from referent_ros.speech import SpeechNode
 
 CHUNK = 1600
+RED = {"red": (10, 10, 24, 24)}
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -111,6 +115,27 @@ def test_an_instruction_that_is_heard_is_put_on_the_topic(said: Any) -> None:
         assert room.states[0] == "listening"
 
 
+def test_what_is_said_ends_in_a_mask(said: Any) -> None:
+    with a_robot() as robot:
+        robot.show(painted(0, RED))
+        speech = SpeechNode(threading.Event())
+        voice = robot.publisher(UInt8MultiArray, "audio")
+        robot.node.executor.add_node(speech)
+        speech.start()
+        robot.wait_for(lambda: voice.get_subscription_count() and robot.node.count_publishers("instruction") == 2)
+        robot.spin(0.2)
+        voice.publish(UInt8MultiArray(data=said.tobytes()))
+        robot.wait_for(lambda: speech._counts["heard"])
+        robot.spin(0.2)
+        (track,) = robot.show(painted(1, RED)).objects
+        assert (track.expression, track.state) == ("the red mug", TrackedObject.TRACKING)
+        (mask,) = robot.about(painted(1, RED), "masks")
+        assert np.count_nonzero(np.frombuffer(mask.data, np.uint8) == track.mask_value) > 0
+        speech.close()
+        robot.node.executor.remove_node(speech)
+        speech.destroy_node()
+
+
 def test_what_is_not_sure_is_asked_for_again_and_not_done(said: Any) -> None:
     with a_room(("find the red mug", 0.4), ("find the red mug", 0.9)) as room:
         room.speak(said)
@@ -124,6 +149,19 @@ def test_samples_may_come_as_numbers_too(said: Any) -> None:
     with a_room(("undo", 0.9), kind=Int16MultiArray, message_type="std_msgs/Int16MultiArray") as room:
         room.speak(said)
         room.wait_for(lambda: room.instructions == ["undo"])
+
+
+def test_a_microphone_that_is_gone_ends_the_node_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "arecord").write_text("#!/bin/sh\necho 'no such card' >&2\nexit 1\n")
+    (tmp_path / "arecord").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with (
+        pytest.raises(ReferentError, match="'default' gives no sound: no such card"),
+        a_room(("undo", 0.9), source="microphone") as room,
+    ):
+        room.wait_for(room.node._stop.is_set)
 
 
 def test_silence_says_nothing() -> None:

@@ -21,7 +21,12 @@ def grammar_of(vocabulary: Vocabulary) -> str:
     words = _words(vocabulary)
     empty = {f"<{name}>" for name, phrases in words.items() if not phrases}
     rules = {name: " | ".join(phrases) for name, phrases in words.items() if phrases}
-    rules |= {name: _said(choice, empty) for name, choice in (_THINGS | _SENTENCES).items()}
+    for name, choice in (_THINGS | _SENTENCES).items():  # in order: later ones use earlier ones
+        said = _said(choice, empty)
+        if said:
+            rules[name] = said
+        else:
+            empty.add(f"<{name}>")
     body = "\n".join(f"<{name}> = {text};" for name, text in rules.items())
     return f"#JSGF V1.0;\ngrammar referent;\n{body}\npublic <instruction> = {_said(_INSTRUCTION, empty)};\n"
 
@@ -67,7 +72,8 @@ _THINGS: dict[str, Choice] = {
     "side": ((0.4, "on the (left | right)"), (0.2, "in the middle"), (0.4, "from the (left | right)")),
 }
 _SENTENCES: dict[str, Choice] = {
-    "head": ((0.5, "<heads>"), (0.3, "<puttings>"), (0.2, "<NULL>")),
+    "verb": ((0.6, "<heads>"), (0.4, "<puttings>")),
+    "head": ((0.7, "<verb>"), (0.2, "<NULL>"), (0.1, "<before> <verb>")),
     "first": ((0.9, "<thing>"), (0.05, "the <parts> of <thing>"), (0.05, "<several>")),
     "place": (
         (0.5, "<NULL>"),
@@ -80,4 +86,4 @@ _SENTENCES: dict[str, Choice] = {
     "end": ((0.9, "<NULL>"), (0.1, "<after>")),
     "spoken": ((1.0, "<head> <first> <place> <goal> <end>"),),
 }
-_INSTRUCTION: Choice = ((0.85, "<spoken>"), (0.1, "<before> <spoken>"), (0.05, "<sentences>"))
+_INSTRUCTION: Choice = ((0.95, "<spoken>"), (0.05, "<sentences>"))

@@ -91,7 +91,7 @@ def confidence_of(ratios: Sequence[tuple[float, int]]) -> float:
 def without_words(vocabulary: Vocabulary, unknown: Sequence[str]) -> Vocabulary:
     """The vocabulary without entries that hold a word nobody can pronounce. Raises ConfigError when none is left."""
     groups = {item.name for item in fields(Vocabulary)} - {"pronunciations"}
-    kept = {
+    kept: dict[str, Any] = {
         group: tuple(entry for entry in getattr(vocabulary, group) if not set(entry.split()) & set(unknown))
         for group in groups
     }
