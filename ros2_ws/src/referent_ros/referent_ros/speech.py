@@ -202,7 +202,7 @@ def message_type(name: str) -> type:
 
 def pcm16_of(message: Any) -> bytes:
     """The bytes of an audio message, whose `data` is an array of bytes or of 16-bit samples."""
-    return bytes(message.data) if isinstance(message.data, bytes | list) else message.data.tobytes()
+    return message.data.tobytes()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
