@@ -10,7 +10,7 @@ from referent.errors import WeightsMissing
 from referent.speech.audio import RATE_HZ
 from referent.types import Array
 
-MAX_WORDS_PER_S = 6.5  # tokens: more is a model talking to itself (Moonshine's model card)
+MAX_TOKENS_PER_S = 6.5  # more is a model talking to itself (Moonshine's model card)
 
 
 class Seq2SeqRecognizer:
@@ -47,7 +47,7 @@ class Seq2SeqRecognizer:
 
         inputs = self._processor(samples, sampling_rate=RATE_HZ, return_tensors="pt")
         inputs = inputs.to(self._device, self._model.dtype)
-        limit = max(8, round(MAX_WORDS_PER_S * len(samples) / RATE_HZ))
+        limit = max(8, round(MAX_TOKENS_PER_S * len(samples) / RATE_HZ))
         with torch.inference_mode():
             made = self._model.generate(
                 **inputs,
