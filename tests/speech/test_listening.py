@@ -20,7 +20,8 @@ from referent.speech.vocabulary import Vocabulary, load_vocabulary
 from referent.types import Array
 
 CONFIG = SpeechConfig()
-# Written down before anything was tuned, and not used for it: words, weights and thresholds come from other sentences.
+# Written down before anything was tuned, and not used for it: weights and thresholds come from other sentences. Their
+# words are all in the list that comes along, so this measures hearing, not how much of what people say is covered.
 INSTRUCTIONS = (Path(__file__).parent / "instructions.txt").read_text().splitlines()
 # Each sentence is said in one of these ways in turn; speeds in words per minute.
 WAYS = (("en-us", 150), ("en-us+m1", 170), ("en-us+m7", 140), ("en-us+f2", 160), ("en-us", 180))
