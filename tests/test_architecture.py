@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "referent"
 LAYERS = [
     {"types", "errors", "__init__"},
-    {"config", "messages", "weights"},
-    {"frames", "tracking", "grounding", "geometry"},
-    {"pipeline", "intake"},
+    {"coded_size", "config", "messages", "rvl", "weights"},
+    {"frames", "tracking", "grounding", "geometry", "memory", "speech"},
+    {"pipeline", "intake", "recall"},
     {"live", "sources", "evaluation", "replay", "training", "demo", "cli"},
 ]
 ROOMS = LAYERS[2]

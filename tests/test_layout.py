@@ -30,7 +30,7 @@ def strings(path: Path) -> list[str]:
 
 
 def test_every_executable_of_the_ros_package_is_a_module_with_a_main() -> None:
-    assert executables() == {"node", "camera", "client"}
+    assert executables() == {"node", "camera", "client", "speech"}
     for name in executables():
         tree = ast.parse((ROS_PACKAGE / "referent_ros" / f"{name}.py").read_text())
         assert "main" in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
@@ -55,7 +55,7 @@ def test_a_launch_file_names_packages_executables_and_files_that_exist(path: Pat
 
 
 def test_there_are_launch_files() -> None:
-    assert [path.name for path in LAUNCH_FILES] == ["demo.launch.py", "referent.launch.py"]
+    assert [path.name for path in LAUNCH_FILES] == ["demo.launch.py", "referent.launch.py", "speech.launch.py"]
 
 
 @pytest.mark.parametrize("path", PARAMETER_FILES, ids=lambda path: path.name)

@@ -11,8 +11,8 @@ import pytest
 from doubles import ColorGrounder, ColorTracker
 from painted import painted
 
-from referent.config import Config, OutputConfig
-from referent.errors import WeightsMissing
+from referent.config import Config, OutputConfig, override
+from referent.errors import BadInstruction, ReferentError, WeightsMissing
 from referent.frames.transforms import TransformBuffer
 from referent.grounding.workers import ReplayWorker
 from referent.live import LivePipeline, Mailbox
@@ -135,3 +135,64 @@ def test_a_closed_mailbox_gives_nothing() -> None:
     mailbox.close()
     mailbox.put(3)
     assert mailbox.take() is None
+
+
+def test_a_command_is_carried_out_and_answered_while_no_frame_comes() -> None:
+    with live() as (running, _):
+        assert running.ask(lambda pipeline: pipeline.follow("the red block")).result(20) == ("1",)
+        with pytest.raises(BadInstruction, match="no object '7' is followed, but 1"):
+            running.ask(lambda pipeline: pipeline.correct("7", text="the blue one")).result(20)
+
+
+def test_a_command_that_fails_costs_itself_only() -> None:
+    with live() as (running, heard):
+        answer = running.ask(lambda pipeline: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            answer.result(20)
+        running.put(painted(0, RED))
+        heard.wait(results=1)
+        assert heard.faults == []
+
+
+def test_commands_are_refused_once_it_is_stopped_and_when_too_many_wait() -> None:
+    with live() as (running, _):
+        begun, go_on = threading.Event(), threading.Event()
+        running.ask(lambda pipeline: (begun.set(), go_on.wait(20)))
+        assert begun.wait(20)
+        waiting = [running.ask(lambda pipeline: pipeline.reset()) for _ in range(65)]
+        with pytest.raises(ReferentError, match="64 commands wait already"):
+            waiting[-1].result(20)
+        go_on.set()
+        assert waiting[0].result(20) is None
+        running.stop()
+        with pytest.raises(ReferentError, match="stopped"):
+            running.ask(lambda pipeline: pipeline.reset()).result(20)
+
+
+def test_it_is_broken_after_ten_internal_faults_in_a_row_and_not_before() -> None:
+    class FragileTracker(ColorTracker):
+        def step(self, frame: RgbdFrame):  # type: ignore[no-untyped-def]
+            if frame.stamp_ns != painted(5, {}).stamp_ns:
+                raise RuntimeError("out of memory")
+            return super().step(frame)
+
+    with live(FragileTracker()) as (running, heard):
+        for number in range(15):
+            running.put(painted(number, RED))
+            heard.wait(results=number >= 5, faults=number + (number < 5))
+        assert running.broken is None
+        running.put(painted(15, RED))
+        heard.wait(results=1, faults=15)
+        assert running.broken is not None
+        assert "out of memory" in running.broken
+
+
+def test_changed_thresholds_hold_from_the_next_frame_on() -> None:
+    with live() as (running, heard):
+        running.instruct("the red block")
+        running.put(painted(0, RED))
+        heard.wait(results=1)
+        running.reconfigure(override(Config(), {"grounding.lost_after_frames": 1}))
+        running.put(painted(1, {}))
+        heard.wait(results=2)
+        assert heard.results[1].objects[0].state is TrackState.LOST

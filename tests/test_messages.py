@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 import pytest
 from builders import JAZZY, NOETIC, START_NS, a_camera_info, a_compressed, a_header, a_tf, an_image
+from rvl_encoder import rvl_from_counts
 
+from referent.coded_size import coded_size
 from referent.errors import BadMessage
 from referent.messages import (
     COLOR_ENCODINGS,
@@ -147,6 +149,16 @@ def test_compressed_depth_in_millimetres() -> None:
         np.testing.assert_allclose(depth_m, METRES, rtol=1e-6)
     plain = depth_from_image(a_compressed(file.tobytes(), "16UC1; png compressed "), unit_m=0.001, max_depth_m=10.0)
     np.testing.assert_allclose(plain, METRES, rtol=1e-6)
+
+
+def test_compressed_depth_in_rvl() -> None:
+    depth_m = depth_from_image(
+        a_compressed(bytes(12) + rvl_from_counts(MILLIMETRES), "16UC1; compressedDepth rvl"), max_depth_m=10.0
+    )
+    np.testing.assert_allclose(depth_m, METRES, rtol=1e-6)
+    counts = np.array([[2020, 1010]], np.uint16)  # of a = 2020, b = 0: 1 m and 2 m
+    message = a_compressed(struct.pack("<iff", 0, 2020.0, 0.0) + rvl_from_counts(counts), "32FC1; compressedDepth rvl")
+    np.testing.assert_allclose(depth_from_image(message), [[1.0, 2.0]])
 
 
 def test_compressed_float_depth_is_inverse_quantised() -> None:
@@ -289,7 +301,9 @@ def test_a_bad_color_image_says_what_is_wrong(changes: dict[str, object], words:
         (an_image(RGB, "rgb8"), "'rgb8' is not one of 16UC1, mono16, 32FC1"),
         (a_compressed(b"", "16UC1; compressedDepth png"), "0 bytes"),
         (a_compressed(bytes(30), "16UC1; compressedDepth png"), "cannot be decoded"),
-        (a_compressed(bytes(30), "16UC1; compressedDepth rvl"), "format to png"),
+        (a_compressed(bytes(30), "16UC1; compressedDepth rvl"), "0x0 pixels"),
+        (a_compressed(bytes(16), "16UC1; compressedDepth rvl"), "cut off"),
+        (a_compressed(bytes(30), "16UC1; compressedDepth zstd"), "png and rvl are read"),
         (a_compressed(cv2.imencode(".png", RGB)[1].tobytes(), "png"), "16-bit grey is needed"),
     ],
 )
@@ -407,3 +421,23 @@ def test_rclpy_and_rosbags_transforms_read_alike() -> None:
     twin = SimpleNamespace(transforms=[_twin(message.transforms[0], "geometry_msgs/TransformStamped")])
     for ours, theirs in zip(transforms_from_tf(message)[0], transforms_from_tf(twin)[0], strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("extension", [".png", ".jpg"])
+def test_a_compressed_image_that_promises_a_world_of_pixels_is_refused_before_room_is_made(extension: str) -> None:
+    file = bytearray(cv2.imencode(extension, RGB)[1].tobytes())
+    if extension == ".png":
+        file[16:24] = struct.pack(">II", 60_000, 60_000)
+    else:
+        at = file.index(b"\xff\xc0") + 5
+        file[at : at + 4] = struct.pack(">HH", 60_000, 60_000)
+    with pytest.raises(BadMessage, match="60000x60000 pixels are more than"):
+        rgb_from_image(a_compressed(bytes(file), extension[1:]))
+
+
+@pytest.mark.parametrize("extension", [".png", ".jpg"])
+def test_the_size_of_a_compressed_image_is_read_from_its_first_bytes(extension: str) -> None:
+    file = np.frombuffer(cv2.imencode(extension, np.zeros((7, 300, 3), np.uint8))[1].tobytes(), np.uint8)
+    assert coded_size(file) == (300, 7)
+    for cut in range(20):
+        assert coded_size(file[:cut]) is None

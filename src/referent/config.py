@@ -290,6 +290,33 @@ class GeometryConfig:
 
 
 @dataclass(frozen=True)
+class MemoryConfig:
+    """Where things were seen, kept over the shift and the night: what `~/query_objects` answers from."""
+
+    path: str = setting("", "file the memory is kept in; empty = in RAM, and forgotten at the end")
+    frame: str = setting(
+        "map", "coordinate frame that stays where it is, which places are remembered in; empty = nothing is remembered"
+    )
+    max_objects: int = setting(500, "things remembered; the one not seen for longest goes first", low=1, high=100_000)
+    max_age_h: float = setting(720.0, "what was not seen for so long is forgotten; 0 = never", unit="h", low=0)
+    interval_s: float = setting(1.0, "time between two notes of one object", unit="s", low=0, high=3600)
+    frame_sigma_m: float = setting(0.02, "how unsure the camera's place in the frame is", unit="m", low=0, high=10)
+    frame_sigma_deg: float = setting(
+        0.5, "how unsure its direction is: far things are the less sure for it", unit="deg", low=0, high=90
+    )
+    drift_m: float = setting(
+        0.05, "sigma of the place of what nobody has seen for an hour; grows with the root of time", unit="m", low=0
+    )
+    drift_deg: float = setting(10.0, "the same of its orientation", unit="deg", low=0)
+    half_life_h: float = setting(24.0, "a score halves in so long without a look; 0 = never", unit="h", low=0)
+    gate_sigmas: float = setting(
+        3.0, "how many sigmas off a sighting of a like thing is still the one remembered", low=0.1, high=20
+    )
+    gate_max_m: float = setting(0.5, "and never farther off than this", unit="m", low=0, high=100)
+    crop_px: int = setting(224, "longer side of the remembered picture of an object", unit="px", low=16, high=1024)
+
+
+@dataclass(frozen=True)
 class OutputConfig:
     """What is handed out."""
 
@@ -298,6 +325,45 @@ class OutputConfig:
     publish_tf: bool = setting(True, "broadcast object_<id> transforms")
     transform_wait_s: float = setting(0.1, "how long a frame may wait for its transform", unit="s", low=0, high=10)
     diagnostics_period_s: float = setting(1.0, "time between diagnostics", unit="s", low=0.1, high=60)
+
+
+@dataclass(frozen=True)
+class SpeechConfig:
+    """How spoken instructions are heard; only the node `speech` reads it."""
+
+    source: str = setting(
+        "topic",
+        "where audio comes from: a topic, a microphone of this machine, a wav file",
+        choices=("topic", "microphone", "file"),
+    )
+    message_type: str = setting(
+        "std_msgs/UInt8MultiArray",
+        "type of the topic `audio`; bytes hold 16-bit little-endian PCM",
+        choices=("std_msgs/UInt8MultiArray", "std_msgs/Int16MultiArray", "audio_common_msgs/AudioData"),
+    )
+    microphone: str = setting("default", "ALSA device, as `arecord -L` lists them")
+    file: str = setting("", "wav file to listen to")
+    sample_rate_hz: int = setting(
+        16_000, "samples per second and channel of topic or microphone", low=8000, high=96_000
+    )
+    channels: int = setting(1, "interleaved channels of topic or microphone; their mean is heard", low=1, high=16)
+    queue_s: float = setting(15.0, "audio that may wait for a slow recogniser", unit="s", low=1, high=120)
+    recognizer: str = setting(
+        "pocketsphinx",
+        "who writes down what is said: offline by a grammar, or a model from transformers",
+        choices=("pocketsphinx", "whisper", "moonshine"),
+    )
+    model: str = setting("", "folder of the recogniser's model; empty = the one inside pocketsphinx")
+    vocabulary: str = setting(
+        "", "YAML list of the words that pocketsphinx can hear; empty = referent/speech/words.yaml"
+    )
+    device: str = setting("auto", "where a model from transformers runs", choices=("auto", "cpu", "cuda"))
+    language: str = setting("en", "what a multilingual Whisper is told to hear")
+    min_confidence: float = setting(0.5, "below this nothing is done but asked to repeat", low=0, high=1)
+    vad_strictness: int = setting(2, "how sure voice must be to count as such", low=0, high=3)
+    pause_s: float = setting(0.6, "silence that ends an utterance", unit="s", low=0.1, high=5)
+    min_utterance_s: float = setting(0.2, "voice shorter than this is a click or a cough", unit="s", low=0, high=5)
+    max_utterance_s: float = setting(15.0, "speech is cut after this", unit="s", low=1, high=30)
 
 
 @dataclass(frozen=True)
@@ -310,6 +376,8 @@ class Config:
     grounding: GroundingConfig = field(default_factory=GroundingConfig)
     geometry: GeometryConfig = field(default_factory=GeometryConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    speech: SpeechConfig = field(default_factory=SpeechConfig)
 
     def __post_init__(self) -> None:
         for item in flatten(self):
@@ -327,6 +395,18 @@ def check_value(name: str, value: object, kind: type, info: SettingInfo) -> None
         high = float("inf") if info.high is None else info.high
         if not low <= value <= high:
             raise ConfigError(f"{name}: {value} is outside {low:g} to {high:g}{' ' + info.unit if info.unit else ''}")
+
+
+# What may differ from one frame to the next: nothing was built from it, and no state depends on it.
+_LIVE_OUTPUT = frozenset(
+    ("output.frame", "output.publish_tf", "output.transform_wait_s", "output.diagnostics_period_s")
+)
+_FIXED_GROUNDING = frozenset(("grounding.history_turns", "grounding.replay_latency_s"))
+
+
+def is_live(name: str) -> bool:
+    """Whether a setting (dotted name) may be changed while frames are processed."""
+    return name in _LIVE_OUTPUT or (name.startswith("grounding.") and name not in _FIXED_GROUNDING)
 
 
 def flatten(config: Config) -> Iterator[Setting]:

@@ -47,3 +47,7 @@ class StalePrompt(ReferentError):
 
 class WeightsMissing(ReferentError):
     """A model's files are absent, damaged or do not fit the model."""
+
+
+class MemoryUnavailable(ReferentError):
+    """The object memory can at present not be written or read, such as on a full disk; what is in it stays."""

@@ -9,20 +9,25 @@ import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from typing import Generic, TypeVar
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
-from referent.config import OutputConfig
-from referent.errors import ReferentError
+from referent.config import Config, OutputConfig
+from referent.errors import GrounderUnavailable, ReferentError
 from referent.frames.transforms import TransformBuffer
 from referent.geometry.registered_check import RegistrationWatch
 from referent.pipeline import Pipeline
-from referent.types import Array, FrameResult, RgbdFrame
+from referent.tracking.release import free_unused_memory
+from referent.types import Array, FrameResult, Grounding, GroundingFailure, GroundingRequest, RgbdFrame
 
 MAX_COMMANDS = 64
 TRANSFORM_POLL_S = 0.005
 STOP_TIMEOUT_S = 30.0
+ASIDE_TIMEOUT_S, ASIDE_POLL_S = 60.0, 0.02
+BROKEN_AFTER = 10  # internal faults in a row: what is broken will not mend itself
 Item = TypeVar("Item")
-Command = Callable[[Pipeline], None]
+Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
 
 
@@ -32,8 +37,14 @@ class Mailbox(Generic[Item]):
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._item: Item | None = None
+        self._woken = False
         self._closed = False
         self.dropped = 0
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will be given."""
+        return self._closed
 
     def put(self, item: Item) -> None:
         """Leave an item, replacing one that was not taken yet."""
@@ -44,17 +55,31 @@ class Mailbox(Generic[Item]):
             self._changed.notify()
 
     def take(self) -> Item | None:
-        """Wait for an item; None once the mailbox is closed."""
+        """Wait for an item; None when woken without one, or once the mailbox is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._item is not None or self._closed)
-            item, self._item = self._item, None
+            self._changed.wait_for(lambda: self._item is not None or self._woken or self._closed)
+            item, self._item, self._woken = self._item, None, False
             return None if self._closed else item
+
+    def wake(self) -> None:
+        """Let whoever waits look up from waiting."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify()
 
     def close(self) -> None:
         """Wake whoever waits, for good."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+
+@dataclass(frozen=True, eq=False)
+class _Command:
+    """Something the pipeline is to do between two frames, and where the answer goes."""
+
+    carry_out: Callable[[Pipeline], Any]
+    answer: Future[Any]
 
 
 class LivePipeline:
@@ -79,8 +104,10 @@ class LivePipeline:
         self._transforms = TransformBuffer()
         self._registration = RegistrationWatch(registration_check_s)
         self._frames: Mailbox[RgbdFrame] = Mailbox()
-        self._commands: deque[Command] = deque(maxlen=MAX_COMMANDS)
+        self._commands: deque[_Command] = deque()
         self._counts: Counter[str] = Counter()
+        self._faults_in_a_row: list[str] = []
+        self._newest_ns: int | None = None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -97,6 +124,8 @@ class LivePipeline:
         if self._thread is not None:
             self._thread.join(timeout=STOP_TIMEOUT_S)
             self._thread = None
+            free_unused_memory()
+        self._refuse_commands()
 
     def put(self, frame: RgbdFrame) -> None:
         """Hand over the newest frame."""
@@ -104,19 +133,48 @@ class LivePipeline:
 
     def instruct(self, instruction: str) -> None:
         """Look for something else from the next frame on; a bad instruction is reported as a fault."""
-        self._command(lambda pipeline: pipeline.instruct(instruction))
-
-    def forget(self, object_id: str) -> None:
-        """Stop following one target."""
-
-        def command(pipeline: Pipeline) -> None:
-            pipeline.forget(object_id)
-
-        self._command(command)
+        self.ask(lambda pipeline: pipeline.instruct(instruction)).add_done_callback(self._tell_fault)
 
     def reset(self) -> None:
         """Look for nothing and follow nothing."""
-        self._command(lambda pipeline: pipeline.reset())
+        self.ask(lambda pipeline: pipeline.reset())
+
+    def reconfigure(self, config: Config) -> None:
+        """Go on with other settings; only those that `config.is_live` says may differ."""
+        self._output = config.output
+        self.ask(lambda pipeline: pipeline.reconfigure(config))
+
+    def ask(self, command: Callable[[Pipeline], Answer]) -> Future[Answer]:
+        """Have something done between two frames, whether frames come or not.
+
+        The future holds what it returned or raised, or a ReferentError when it could not be begun; callbacks of the
+        future run on the pipeline's thread.
+        """
+        answer: Future[Answer] = Future()
+        if self._frames.closed:
+            answer.set_exception(ReferentError("the pipeline is stopped"))
+        elif len(self._commands) >= MAX_COMMANDS:
+            self._counts["commands_dropped"] += 1
+            answer.set_exception(ReferentError(f"{MAX_COMMANDS} commands wait already; try again"))
+        else:
+            self._commands.append(_Command(command, answer))
+            self._frames.wake()
+        return answer
+
+    def ground(self, request: GroundingRequest) -> Grounding | GroundingFailure:
+        """Ask the grounder something that is about no target, and wait: only for threads that may.
+
+        Raises ReferentError when it is stopped or busy, or ASIDE_TIMEOUT_S are over.
+        """
+        answer = self.ask(lambda pipeline: pipeline.ask_aside(request)).result(ASIDE_TIMEOUT_S)
+        for _ in range(round(ASIDE_TIMEOUT_S / ASIDE_POLL_S)):
+            done, _ = wait([answer], timeout=ASIDE_POLL_S)
+            if done:
+                break
+            self.ask(lambda pipeline: pipeline.wait_aside())
+        else:
+            raise GrounderUnavailable(f"no answer within {ASIDE_TIMEOUT_S:g} s")
+        return answer.result()
 
     def add_transform(
         self, parent: str, child: str, stamp_ns: int, parent_from_child: Array, *, static: bool = False
@@ -131,6 +189,18 @@ class LivePipeline:
         return () if warning is None else (warning,)
 
     @property
+    def newest_ns(self) -> int | None:
+        """The stamp of the newest picture that was processed."""
+        return self._newest_ns
+
+    @property
+    def broken(self) -> str | None:
+        """Why it should be built anew; None while it works, or may again."""
+        if len(self._faults_in_a_row) < BROKEN_AFTER:
+            return None
+        return f"{BROKEN_AFTER} frames in a row failed, the last by an {self._faults_in_a_row[-1]}"
+
+    @property
     def transforms(self) -> TransformBuffer:
         """What is known of transforms; may be asked from any thread."""
         return self._transforms
@@ -139,16 +209,13 @@ class LivePipeline:
         """Frames processed, dropped at the mailbox, and faults, since the start."""
         return {**self._counts, "dropped": self._frames.dropped}
 
-    def _command(self, command: Command) -> None:
-        if len(self._commands) == MAX_COMMANDS:
-            self._counts["commands_dropped"] += 1
-        self._commands.append(command)
-
     def _run(self, pipeline: Pipeline) -> None:
         try:
-            while (frame := self._frames.take()) is not None:
+            while not self._frames.closed:
+                frame = self._frames.take()
                 self._take_commands(pipeline)
-                self._guarded(lambda frame=frame: self._process(pipeline, frame))  # type: ignore[misc]
+                if frame is not None:
+                    self._guarded(lambda frame=frame: self._process(pipeline, frame))  # type: ignore[misc]
         finally:
             pipeline.close()
 
@@ -156,13 +223,31 @@ class LivePipeline:
         self._wait_for_transform(frame)
         result = pipeline.process(frame)
         self._counts["processed"] += 1
+        self._faults_in_a_row.clear()
+        self._newest_ns = result.stamp_ns
         self._on_result(frame, result)
         self._registration.look(frame)
 
     def _take_commands(self, pipeline: Pipeline) -> None:
         while self._commands:
             command = self._commands.popleft()
-            self._guarded(lambda command=command: command(pipeline))  # type: ignore[misc]
+            try:
+                command.answer.set_result(command.carry_out(pipeline))
+            except ReferentError as error:
+                command.answer.set_exception(error)
+            except Exception as error:
+                log.exception("a command failed")
+                command.answer.set_exception(error)
+
+    def _tell_fault(self, answer: Future[None]) -> None:
+        error = answer.exception()
+        if error is not None:
+            self._counts["faults"] += 1
+            self._on_fault(str(error) if isinstance(error, ReferentError) else _internal(error))
+
+    def _refuse_commands(self) -> None:
+        while self._commands:
+            self._commands.popleft().answer.set_exception(ReferentError("the pipeline was stopped"))
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """The border of the pipeline thread: a fault is counted and told, and the next frame is taken."""
@@ -173,8 +258,9 @@ class LivePipeline:
             self._on_fault(str(error))
         except Exception as error:
             self._counts["faults"] += 1
-            log.exception("a frame or command failed")
-            self._on_fault(f"internal fault: {type(error).__name__}: {error}")
+            log.exception("a frame failed")
+            self._faults_in_a_row = [*self._faults_in_a_row, _internal(error)][-BROKEN_AFTER:]
+            self._on_fault(_internal(error))
 
     def _wait_for_transform(self, frame: RgbdFrame) -> None:
         """Transforms often arrive just after the picture: give the frame's own a moment, within bounds."""
@@ -185,3 +271,7 @@ class LivePipeline:
             polls -= 1
             if wanted:
                 self._stopping.wait(TRANSFORM_POLL_S)
+
+
+def _internal(error: BaseException) -> str:
+    return f"internal fault: {type(error).__name__}: {error}"

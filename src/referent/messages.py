@@ -14,7 +14,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from referent.coded_size import coded_size
 from referent.errors import BadMessage, DepthNotRegistered
+from referent.rvl import counts_from_rvl
 from referent.types import Array, Intrinsics
 
 # Encodings of sensor_msgs/image_encodings.hpp: channels, and how OpenCV turns them into RGB (None = they are RGB).
@@ -39,6 +41,7 @@ _EYE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _DEPTH_HEADER = struct.Struct("<iff")  # ConfigHeader of compressed_depth_image_transport: format, quantisation a, b
 _LARGEST_SIDE_PX = 1 << 15
+_LARGEST_PIXELS = 1 << 25  # of what camera_info or a compressed image promises: room is made before pixels are seen
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,13 @@ def rgb_from_image(msg: Any) -> Array:
     return np.asarray(cv2.cvtColor(pixels, conversion))
 
 
+def mask_from_image(msg: Any) -> Array:
+    """A mono8 sensor_msgs Image as (H, W) bool, True where it is not 0."""
+    if msg.encoding not in ("mono8", "8UC1"):
+        raise BadMessage(f"mask encoding {msg.encoding!r} is not mono8 or 8UC1")
+    return np.asarray(_pixels(msg, np.dtype("u1"), 1) != 0)
+
+
 def depth_from_image(msg: Any, *, unit_m: float = 0.001, max_depth_m: float = 10.0) -> Array:
     """Depth of a sensor_msgs Image or compressedDepth image as (H, W) float32 metres, NaN = unknown (REP-117, REP-118).
 
@@ -121,8 +131,11 @@ def intrinsics_from_camera_info(msg: Any) -> Intrinsics:
     if k[0] == 0:
         raise BadMessage("camera_info is uncalibrated (K[0] is 0): calibrate the camera or publish its intrinsics")
     seen = (p[0], p[5], p[2], p[6]) if p[0] != 0 else (k[0], k[4], k[2], k[5])
+    width, height = _sent_size(msg)
+    if width * height > _LARGEST_PIXELS:
+        raise BadMessage(f"camera_info: {width}x{height} pixels are more than {_LARGEST_PIXELS}")
     try:
-        return Intrinsics(*_sent_size(msg), *_in_sent_image(msg, *seen))
+        return Intrinsics(width, height, *_in_sent_image(msg, *seen))
     except ValueError as error:
         raise BadMessage(f"camera_info holds no camera ({error}): calibrate the camera again") from error
 
@@ -208,17 +221,17 @@ def _rgb_from_compressed(msg: Any) -> Array:
 
 def _depth_from_compressed(msg: Any, *, unit_m: float, max_depth_m: float) -> Array:
     kind, data = str(msg.format), _bytes_of(msg.data)
-    known = "png is read; set the publisher's compressedDepth format to png"
-    if "rvl" in kind:
-        raise BadMessage(f"compressed depth of format {kind!r}: {known}")
+    known = "png and rvl are read; set the publisher's compressedDepth format to one of them"
     if "compresseddepth" not in kind.lower():
         counts = _counts(_decoded(data, cv2.IMREAD_UNCHANGED, kind, known=known), kind)
         return metres_from_counts(counts, unit_m=unit_m, max_depth_m=max_depth_m)
     if data.size <= _DEPTH_HEADER.size:
         raise BadMessage(f"compressed depth of {data.size} bytes, more than {_DEPTH_HEADER.size} expected: cut off")
-    counts = _counts(_decoded(data[_DEPTH_HEADER.size :], cv2.IMREAD_UNCHANGED, kind, known=known), kind)
+    header, data = data[: _DEPTH_HEADER.size], data[_DEPTH_HEADER.size :]
+    is_rvl = kind.lower().split("compresseddepth")[1].strip() == "rvl"
+    counts = counts_from_rvl(data) if is_rvl else _counts(_decoded(data, cv2.IMREAD_UNCHANGED, kind, known=known), kind)
     if kind.startswith("32FC1"):
-        _, a, b = _DEPTH_HEADER.unpack(data[: _DEPTH_HEADER.size].tobytes())
+        _, a, b = _DEPTH_HEADER.unpack(header.tobytes())
         return _known_metres(_metres_from_inverse(counts, a, b), max_depth_m)
     return metres_from_counts(counts, unit_m=unit_m, max_depth_m=max_depth_m)
 
@@ -237,6 +250,11 @@ def _counts(picture: Array, kind: str) -> Array:
 
 
 def _decoded(data: Array, flags: int, kind: str, *, known: str) -> Array:
+    width, height = coded_size(data) or (0, 0)
+    if width * height > _LARGEST_PIXELS:
+        raise BadMessage(
+            f"compressed image of format {kind!r}: {width}x{height} pixels are more than {_LARGEST_PIXELS}"
+        )
     try:
         picture = cv2.imdecode(data, flags) if data.size else None
     except cv2.error as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 
 import numpy as np
@@ -14,20 +15,24 @@ from referent.errors import BadInstruction, BadMessage, FrameExpired, StalePromp
 from referent.frames.transforms import TransformBuffer
 from referent.geometry.tracks import PoseTracks
 from referent.grounding.records import TargetRecord
+from referent.grounding.regions import GivenRegion
+from referent.grounding.shared_worker import SharedWorker
 from referent.grounding.supervisor import GroundingSupervisor
 from referent.grounding.worker_choice import live_worker_from, replay_worker_from
-from referent.grounding.workers import NoWorker, health_of
+from referent.grounding.workers import Answer, NoWorker
 from referent.tracking.sam2_tracker import Sam2Tracker
 from referent.types import (
     Array,
     FrameResult,
     GroundingEvent,
+    GroundingRequest,
     ObjectPose,
     Prompt,
     RgbdFrame,
     TrackedMask,
     TrackedObject,
     Tracker,
+    TrackState,
     Worker,
 )
 from referent.weights import resolve
@@ -47,12 +52,13 @@ class Pipeline:
     ) -> None:
         self._config = config
         self._tracker = tracker
-        self._worker = worker
-        self._supervisor = GroundingSupervisor(config.grounding, worker, max_objects=config.tracker.max_objects)
+        self._worker = SharedWorker(worker)
+        self._supervisor = GroundingSupervisor(config.grounding, self._worker, max_objects=config.tracker.max_objects)
         self._transforms = transforms
         self._poses = PoseTracks(config.geometry)
         self._pending_boxes: list[tuple[str, Array]] = []
         self._newest_ns: int | None = None
+        self._newest_masks: Mapping[str, TrackedMask] = {}
         self._drops: Counter[str] = Counter()
 
     def process(self, frame: RgbdFrame) -> FrameResult:
@@ -66,6 +72,7 @@ class Pipeline:
         events = self._take_answer(frame.stamp_ns, masks)
         self._supervisor.observe(tuple(masks.values()), frame.stamp_ns)
         events += self._ask(frame, masks)
+        self._newest_masks = masks
         clock.lap("ground")
         world_from_camera = self._lookup(self._config.output.world_frame, frame.camera_frame, frame.stamp_ns)
         objects = tuple(self._located(record, frame, masks, world_from_camera) for record in self._supervisor.records)
@@ -80,7 +87,7 @@ class Pipeline:
             groundings=tuple(events),
             output_frame=self._config.output.frame,
             output_from_camera=output_from_camera,
-            grounder=health_of(self._worker),
+            grounder=self._worker.health,
         )
 
     def prefetch(self, frame: RgbdFrame) -> None:
@@ -94,6 +101,48 @@ class Pipeline:
     def follow_box(self, expression: str, box_xyxy: Array) -> None:
         """Follow what is inside this box of the next frame; no grounder is asked."""
         self._pending_boxes.append((expression, np.asarray(box_xyxy, np.float32)))
+
+    def follow(self, instruction: str) -> tuple[str, ...]:
+        """Take a goal: it replaces all that is followed, or adds; the ids it is about. Raises BadInstruction."""
+        followed, unwanted = self._supervisor.follow(instruction)
+        self._abandon(unwanted)
+        return followed
+
+    def correct(
+        self, object_id: str, *, text: str = "", region: GivenRegion | None = None, stamp_ns: int | None = None
+    ) -> TrackState:
+        """What is followed as one object is wrong: say in words, or show in a frame (None: the newest), what is meant.
+
+        Returns the object's state from here on. Raises BadInstruction, and changes no track, when that cannot be done.
+        """
+        if bool(text) == (region is not None):
+            raise BadInstruction("say what is meant by words, points, a box or a mask; exactly one of them")
+        if region is None:
+            self._abandon(self._supervisor.correct(object_id, text))
+        else:
+            self._point_out(object_id, region, stamp_ns)
+        return next(record.state for record in self._supervisor.records if record.target.id == object_id)
+
+    def reground(self, object_id: str = "") -> tuple[str, ...]:
+        """Ask about one target, or all, with the next frame; returns their ids. Raises BadInstruction."""
+        return self._supervisor.reground(object_id)
+
+    def ask_aside(self, request: GroundingRequest) -> Future[Answer]:
+        """Ask the grounder something that is about no target; answered while frames come, or `wait_aside` is called.
+
+        Raises GrounderUnavailable.
+        """
+        return self._worker.ask_aside(request)
+
+    def wait_aside(self) -> None:
+        """Let questions from beside go on though no frame came."""
+        if not self._supervisor.asking:
+            self._worker.poll(self._newest_ns or 0)
+
+    def reconfigure(self, config: Config) -> None:
+        """Go on with other settings; only those that `config.is_live` says may differ."""
+        self._config = config
+        self._supervisor.reconfigure(config.grounding)
 
     def forget(self, object_id: str) -> bool:
         """Stop following one target; False when there is none of that id."""
@@ -111,6 +160,23 @@ class Pipeline:
         """Free the models."""
         self._supervisor.close()
         self._tracker.reset()
+
+    def _point_out(self, object_id: str, region: GivenRegion, stamp_ns: int | None) -> None:
+        if self._newest_ns is None:
+            raise BadInstruction("no picture has come yet in which something could be shown")
+        at_ns = self._newest_ns if stamp_ns is None else stamp_ns
+        seen = self._newest_masks.get(object_id)
+        refine = at_ns == self._newest_ns and seen is not None and region.refines(seen.mask)
+        prompt, rivals = self._supervisor.point_out(object_id, region, at_ns, refine=refine)
+        self._tracker.pin(self._newest_ns)  # so that the track can be refined there
+        try:
+            refusal = self._refusal(prompt, {})
+        finally:
+            self._tracker.release(self._newest_ns)
+        self._abandon(rivals)
+        self._settle()
+        if refusal is not None:
+            raise BadInstruction(refusal)
 
     def _check_time(self, stamp_ns: int) -> None:
         if stamp_ns == self._newest_ns:

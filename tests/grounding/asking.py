@@ -9,8 +9,9 @@ from doubles import ScriptedWorker
 from painted import FRAME_NS, painted
 
 from referent.config import GroundingConfig
+from referent.grounding.events import Decision
 from referent.grounding.records import TargetRecord
-from referent.grounding.supervisor import Decision, GroundingSupervisor
+from referent.grounding.supervisor import GroundingSupervisor
 from referent.types import (
     Array,
     Grounding,

@@ -12,7 +12,8 @@ from painted import painted
 
 from referent.config import GroundingConfig
 from referent.grounding.boxes import box_iou, mask_box_xyxy
-from referent.grounding.supervisor import GroundingSupervisor, prompt_from_item
+from referent.grounding.regions import prompt_from_item
+from referent.grounding.supervisor import GroundingSupervisor
 from referent.types import (
     Candidate,
     GroundingItem,

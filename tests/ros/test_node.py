@@ -13,6 +13,7 @@ from robot import a_robot
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
+from visualization_msgs.msg import Marker, MarkerArray
 
 from referent.messages import rgb_from_image
 from referent.sources.simulation.scenes import named_scene
@@ -66,6 +67,25 @@ def test_an_instruction_and_a_picture_give_mask_track_pose_and_transform_under_t
         (cloud,) = robot.about(frame, "target_cloud")
         assert cloud.width > 30
         assert cloud.point_step == 16
+
+
+def test_people_see_an_overlay_and_markers_while_they_look() -> None:
+    with a_robot() as robot:
+        robot.listen(Image, "referent/overlay")
+        robot.listen(MarkerArray, "referent/markers")
+        robot.say("the red block")
+        robot.show(painted(0, RED))
+        frame = painted(1, RED)
+        (track,) = robot.show(frame).objects
+        robot.wait_for(lambda: robot.about(frame, "overlay") and len(robot.heard["markers"]) >= 2)
+        (overlay,) = robot.about(frame, "overlay")
+        assert (overlay.encoding, overlay.width, overlay.height) == ("rgb8", WIDTH, HEIGHT)
+        pixels = rgb_from_image(overlay)
+        assert not np.array_equal(pixels[10:24, 10:24], frame.rgb[10:24, 10:24])
+        clear, box, name = robot.heard["markers"][-1].markers
+        assert clear.action == Marker.DELETEALL
+        assert (box.type, box.pose, box.scale) == (Marker.CUBE, track.pose.pose, track.size)
+        assert name.text == "1 the red block: tracking"
 
 
 def test_a_label_value_belongs_to_one_track_for_life_and_label_info_says_whose() -> None:

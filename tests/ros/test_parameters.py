@@ -10,9 +10,9 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from robot import overrides
 
-from referent.config import Config, flatten
+from referent.config import Config, flatten, is_live
 from referent.errors import ConfigError
-from referent_ros.parameters import declare_config
+from referent_ros.parameters import Settings, declare, declare_config
 
 
 @pytest.fixture(autouse=True)
@@ -26,13 +26,14 @@ def a_node(**settings: object) -> Node:
     return Node("settings", parameter_overrides=overrides(**settings))
 
 
-def test_every_setting_is_a_described_read_only_parameter_with_its_default() -> None:
+def test_every_setting_is_a_described_parameter_with_its_default() -> None:
     node = a_node()
     assert declare_config(node) == Config()
     for item in flatten(Config()):
         descriptor = node.describe_parameter(item.name)
         assert node.get_parameter(item.name).value == item.default
-        assert descriptor.read_only
+        fixed = "only while the node is unconfigured" in descriptor.additional_constraints
+        assert fixed is not is_live(item.name)
         assert item.info.meaning in descriptor.description
 
 
@@ -69,8 +70,58 @@ def test_a_wrong_setting_is_refused_by_name(settings: dict[str, object], message
         declare_config(a_node(**settings))
 
 
-def test_settings_cannot_change_while_the_node_lives() -> None:
+class Owner:
+    """A node with settings, something built from them or not, and all that it was told."""
+
+    def __init__(self, *, built: bool) -> None:
+        self.node = a_node()
+        self.told: list[Config] = []
+        self.settings = Settings(self.node, is_built=lambda: built, changed=self.told.append)
+
+    def set(self, **changes: object) -> str:
+        """Why not; '' when it was taken."""
+        answer = self.node.set_parameters_atomically(list(overrides(**changes)))
+        return "" if answer.successful else str(answer.reason)
+
+
+def test_a_threshold_changes_while_the_node_works_and_is_told() -> None:
+    owner = Owner(built=True)
+    assert owner.set(grounding__uncertain_score=0.3, output__publish_tf=False) == ""
+    assert [(told.grounding.uncertain_score, told.output.publish_tf) for told in owner.told] == [(0.3, False)]
+    assert owner.settings.config == owner.told[0]
+
+
+def test_what_something_was_built_from_is_refused_with_the_way_out_and_nothing_is_taken() -> None:
+    owner = Owner(built=True)
+    reason = owner.set(grounding__uncertain_score=0.3, tracker__max_objects=3)
+    assert "tracker.max_objects: used when the node is configured" in reason
+    assert owner.settings.config == Config()
+    assert owner.node.get_parameter("grounding.uncertain_score").value == Config().grounding.uncertain_score
+
+
+def test_before_the_node_is_configured_everything_may_change() -> None:
+    owner = Owner(built=False)
+    assert owner.set(tracker__max_objects=3, input__max_depth_m=4) == ""
+    assert (owner.settings.config.tracker.max_objects, owner.settings.config.input.max_depth_m) == (3, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"grounding__uncertain_score": 1.5}, "uncertain_score"),
+        ({"grounding__uncertain_score": "high"}, "is str"),
+        ({"grounding__reground_policy": "sometimes"}, "not one of evidence"),
+        ({"grounding__lost_after_frames": 0}, "lost_after_frames"),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_with_a_reason(changes: dict[str, object], why: str) -> None:
+    owner = Owner(built=False)
+    assert why in owner.set(**changes)
+    assert owner.told == []
+
+
+def test_a_nodes_own_parameters_are_fixed() -> None:
     node = a_node()
-    declare_config(node)
-    (answer,) = node.set_parameters([Parameter("input.max_depth_m", value=3.0)])
+    declare(node, "autostart", True, "x")
+    (answer,) = node.set_parameters([Parameter("autostart", value=False)])
     assert not answer.successful

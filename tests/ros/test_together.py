@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 import rclpy
 from doubles import ColorTracker, ScriptedWorker
+from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
+from referent_msgs.action import Follow
 from robot import overrides
 
 from referent.config import Config
@@ -132,6 +134,28 @@ def test_a_node_that_is_asked_to_end_does_so_quietly(number: signal.Signals) -> 
     assert running.stdout is not None
     assert "waiting to be configured" in running.stdout.readline()
     running.send_signal(number)
+    rest, _ = running.communicate(timeout=30)
+    assert (running.returncode, rest) == (0, "")
+
+
+def test_a_node_that_ends_tells_its_clients_why_first() -> None:
+    running = process("node")
+    assert running.stdout is not None
+    assert "listening" in running.stdout.readline()
+    with ros() as executor:
+        own = rclpy.create_node("client_of_the_node")
+        executor.add_node(own)
+        client = ActionClient(own, Follow, "referent/follow")
+        assert client.wait_for_server(timeout_sec=20)
+        accepted = client.send_goal_async(Follow.Goal(instruction="the red mug"))
+        executor.spin_until_future_complete(accepted, timeout_sec=20)
+        ended = accepted.result().get_result_async()
+        executor.spin_once(timeout_sec=0.5)
+        running.send_signal(signal.SIGTERM)
+        executor.spin_until_future_complete(ended, timeout_sec=20)
+        assert ended.result().result.reason == "the node was shut down"
+        client.destroy()
+        own.destroy_node()
     rest, _ = running.communicate(timeout=30)
     assert (running.returncode, rest) == (0, "")
 

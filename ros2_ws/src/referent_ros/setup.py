@@ -32,6 +32,7 @@ setup(
             f"node = {PACKAGE}.node:main",
             f"camera = {PACKAGE}.camera:main",
             f"client = {PACKAGE}.client:main",
+            f"speech = {PACKAGE}.speech:main",
         ]
     },
 )

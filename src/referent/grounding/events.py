@@ -1,10 +1,21 @@
-"""A question to the grounder and what became of it, for the record."""
+"""A question to the grounder and what became of it: for the record, and for the tracker."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from referent.types import Grounding, GroundingEvent, GroundingFailure, GroundingItem
+from referent.types import Grounding, GroundingEvent, GroundingFailure, GroundingItem, Prompt
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """What an answer leads to: prompts for the tracker, tracks to drop, the event for the record, what was lost."""
+
+    event: GroundingEvent
+    prompts: tuple[Prompt, ...] = ()
+    unwanted: tuple[str, ...] = ()  # ids
+    drops: Mapping[str, int] = field(default_factory=dict)
 
 
 def event_of(answer: Grounding | GroundingFailure, now_ns: int, outcome: str, detail: str) -> GroundingEvent:

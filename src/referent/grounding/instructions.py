@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from referent.errors import BadInstruction
 from referent.grounding.conversation import Conversation
-from referent.grounding.dialogue import Act, Verb
-from referent.grounding.records import Meaning, TargetRecord
+from referent.grounding.dialogue import Act, Verb, understand
+from referent.grounding.records import Meaning, Placement, TargetRecord
+from referent.grounding.regions import GivenRegion
 from referent.grounding.targets import Targets
 from referent.grounding.wording import chosen_name, words_of
-from referent.types import Provenance, RegroundReason, Target, TrackState
+from referent.types import Prompt, Provenance, RegroundReason, Target, TrackState
 
 MAX_INSTRUCTION_CHARS = 1000
 
@@ -39,6 +40,70 @@ def carry_out(act: Act, targets: Targets, conversation: Conversation, *, now_ns:
     if act.verb in (Verb.REFINE, Verb.CORRECT) and focus and act.parts:
         return _narrow(act, focus, targets, conversation, now_ns=now_ns)
     return _look_for(act, targets, conversation)
+
+
+def follow(instruction: str, targets: Targets, conversation: Conversation) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A program's goal, which means the same whatever was said before: it replaces all, or with "also" adds.
+
+    Returns the ids of its targets, and those whose tracks are to be dropped. Raises BadInstruction, and changes
+    nothing, when it does not say what to look for.
+    """
+    text = clean_instruction(instruction)
+    act = understand(text, [record.target.expression for record in targets])
+    if act.verb is not Verb.ADD:
+        act = replace(understand(text, ()), certain=True)
+    if act.verb in (Verb.UNDO, Verb.REMOVE):
+        raise BadInstruction(
+            f"a goal says what to follow, {text!r} does not; cancel the goal, or say it on `instruction`"
+        )
+    unwanted = _look_for(act, targets, conversation)
+    newest = conversation.instruction_id
+    return tuple(r.target.id for r in targets if r.meaning.instruction_id == newest), unwanted
+
+
+def correct(object_id: str, text: str, targets: Targets, conversation: Conversation, *, now_ns: int) -> tuple[str, ...]:
+    """Words about one target say what else is meant; returns the ids whose tracks are to be dropped.
+
+    Raises BadInstruction when it is not followed or the words do not say what is meant.
+    """
+    record = followed(object_id, targets)
+    act = understand(clean_instruction(text), [record.target.expression])
+    if len(act.parts) != 1 or act.verb in (Verb.UNDO, Verb.REMOVE, Verb.ADD):
+        raise BadInstruction(f"{text!r} does not correct one object; say which one is meant, e.g. 'the blue one'")
+    focus = [other for other in targets if other.meaning.key == record.meaning.key] if record.candidates else [record]
+    return _narrow(replace(act, verb=Verb.CORRECT), focus, targets, conversation, now_ns=now_ns)
+
+
+def point_out(
+    object_id: str, region: GivenRegion, targets: Targets, *, stamp_ns: int, refine: bool
+) -> tuple[Prompt, tuple[str, ...]]:
+    """A person shows where a target is in a frame: the prompt, and the rivals that are gone now.
+
+    Raises BadInstruction when it is not followed.
+    """
+    record = followed(object_id, targets)
+    rivals = tuple(each.object_id for each in record.candidates if each.object_id != object_id)
+    for rival in rivals:
+        targets.remove(rival)
+    targets.change((object_id,), lambda record: replace(record, candidates=(), corrected=False, suspicion=None))
+    source = Provenance("user", "corrected", stamp_ns, record.meaning.instruction_id)
+    targets.place(object_id, Placement(record.label, stamp_ns, source))
+    return region.prompt(object_id, stamp_ns, refine=refine), rivals
+
+
+def ask_again(object_id: str, targets: Targets) -> tuple[str, ...]:
+    """Have one target, or all (""), asked about next; returns their ids. Raises BadInstruction when it is not there."""
+    wanted = tuple(targets.by_id) if not object_id else (followed(object_id, targets).target.id,)
+    targets.change(wanted, lambda record: replace(record, demanded=True))
+    return wanted
+
+
+def followed(object_id: str, targets: Targets) -> TargetRecord:
+    """The record of a target. Raises BadInstruction when there is none of that id."""
+    if object_id in targets:
+        return targets[object_id]
+    known = ", ".join(f"{record.target.id} ({record.target.expression})" for record in targets) or "nothing"
+    raise BadInstruction(f"no object {object_id!r} is followed, but {known}")
 
 
 def _look_for(act: Act, targets: Targets, conversation: Conversation) -> tuple[str, ...]:

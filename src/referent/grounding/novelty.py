@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import cv2
 import numpy as np
 
@@ -18,3 +20,23 @@ def thumbnail(rgb: Array) -> Array:
 def change(one: Array, other: Array) -> float:
     """The largest change of any place between two thumbnails, averaged over the colors, in [0, 1]."""
     return float(np.abs(one - other).mean(axis=2).max())
+
+
+class AskedPictures:
+    """The newest picture that each target was asked about."""
+
+    def __init__(self) -> None:
+        self._thumbnails: dict[str, Array] = {}
+
+    def note(self, object_ids: Sequence[str], rgb: Array, *, live: Collection[str]) -> None:
+        """These were asked about this picture; whatever is not `live` any more is forgotten."""
+        self._thumbnails = {i: seen for i, seen in self._thumbnails.items() if i in live}
+        self._thumbnails |= dict.fromkeys(object_ids, thumbnail(rgb))
+
+    def changed(self, object_ids: Sequence[str], rgb: Array, *, by: float) -> set[str]:
+        """Those whose picture differs from this one by more than `by`."""
+        asked = {i: self._thumbnails[i] for i in object_ids if i in self._thumbnails}
+        if not asked:
+            return set()
+        picture = thumbnail(rgb)
+        return {i for i, before in asked.items() if change(before, picture) > by}

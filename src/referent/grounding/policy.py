@@ -62,6 +62,7 @@ class Standing:
     state: TrackState
     corrected: bool = False  # the user said what else is meant, and the grounder has not been asked yet
     again: RegroundReason | None = None  # the last answer was unsure: once more, at once
+    demanded: bool = False  # a person wants it asked about now
     suspicion: RegroundReason | None = None  # of something that happened since it was last verified
     settling: bool = False  # it began to look doubtful, or vanished, just now: what is being hidden is not found either
     waits_for_user: bool = False  # only a person can say which of several is meant
@@ -153,6 +154,8 @@ def trust_after(trust: Trust, evidence: Evidence, found: Doubt | None, config: G
 def need_of(standing: Standing, config: GroundingConfig, *, now_ns: int) -> Need | None:
     """Why the grounder should be asked about a target now, or None."""
     policy = config.reground_policy
+    if standing.demanded:
+        return Need(standing.object_id, _DEMANDED.get(standing.state, RegroundReason.UNCERTAIN))
     if standing.corrected:
         reason: RegroundReason | None = RegroundReason.CORRECTED
     elif standing.state is TrackState.SEARCHING:
@@ -167,6 +170,9 @@ def need_of(standing: Standing, config: GroundingConfig, *, now_ns: int) -> Need
         return None if reason is None else Need(standing.object_id, reason)
     waits = now_ns < _pause_end_ns(standing, config) and standing.again is None and policy != "every_answer"
     return None if reason is None or waits else Need(standing.object_id, reason)
+
+
+_DEMANDED = {TrackState.SEARCHING: RegroundReason.NEW, TrackState.LOST: RegroundReason.LOST}
 
 
 def most_urgent(standings: Iterable[Standing], config: GroundingConfig, *, now_ns: int) -> Need | None:

@@ -76,6 +76,7 @@ class TargetRecord:
     suspicion: Suspicion | None = None
     corrected: bool = False  # the user said what else is meant; the grounder has not answered yet
     again: RegroundReason | None = None  # the last answer was unsure and is to be asked for once more
+    demanded: bool = False  # a person wants it asked about now
     conflict_ns: int | None = None  # since when the answers for it lie on another target's track
     denials: int = 0  # answers in a row that nothing matches, though it was seen
     fruitless: int = 0  # answers in a row that did not find it
@@ -128,6 +129,7 @@ def standing_of(record: TargetRecord, config: GroundingConfig, *, now_ns: int, c
         state=record.state,
         corrected=record.corrected,
         again=record.again,
+        demanded=record.demanded,
         suspicion=None if suspicion is None else suspicion.found.reason,
         settling=_is_settling(record, config, now_ns=now_ns),
         waits_for_user=bool(record.candidates),
@@ -203,7 +205,7 @@ def _size_ratio(record: TargetRecord, box: Array | None) -> float:
 
 def asked(record: TargetRecord, stamp_ns: int) -> TargetRecord:
     """The record once a question about it was put."""
-    return replace(record, asked_ns=stamp_ns, frames_since_asked=0)
+    return replace(record, asked_ns=stamp_ns, frames_since_asked=0, demanded=False)
 
 
 def verified(

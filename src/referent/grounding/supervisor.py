@@ -7,11 +7,9 @@ Asking is decided by `policy`, what an answer means by `conclusions`, what an in
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-
-import numpy as np
 
 from referent.config import GroundingConfig
 from referent.grounding import instructions, records
@@ -20,19 +18,18 @@ from referent.grounding.conclusions import Conclusion, Placed, Scene, conclude
 from referent.grounding.confidence import probability_of
 from referent.grounding.conversation import Conversation
 from referent.grounding.dialogue import understand
-from referent.grounding.events import event_of
-from referent.grounding.novelty import change, thumbnail
+from referent.grounding.events import Decision, event_of
+from referent.grounding.novelty import AskedPictures
 from referent.grounding.policy import affordable, backoff_s, most_urgent
 from referent.grounding.records import Meaning, Placement, TargetRecord
+from referent.grounding.regions import GivenRegion, prompt_from_item
 from referent.grounding.targets import Targets
 from referent.grounding.verification import KIND, cut_out_request, probability_of_yes
 from referent.grounding.wording import rival_names
 from referent.types import (
     Array,
     Grounding,
-    GroundingEvent,
     GroundingFailure,
-    GroundingItem,
     GroundingRequest,
     Prompt,
     PromptOutcome,
@@ -46,16 +43,6 @@ from referent.types import (
 )
 
 NOT_KNOWN = 0.5  # what a verification says that failed
-
-
-@dataclass(frozen=True, eq=False)
-class Decision:
-    """What an answer leads to: prompts for the tracker, tracks to drop, the event for the record, what was lost."""
-
-    event: GroundingEvent
-    prompts: tuple[Prompt, ...] = ()
-    unwanted: tuple[str, ...] = ()  # ids
-    drops: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +67,17 @@ class GroundingSupervisor:
         self._failures = 0  # of the grounder, in a row
         self._not_before_ns = 0
         self._newest_ns = 0
-        self._asked_picture: dict[str, Array] = {}  # by target: the newest one asked about
+        self._asked_pictures = AskedPictures()
 
     @property
     def records(self) -> tuple[TargetRecord, ...]:
         """All targets, in the order they were added."""
         return tuple(self._targets)
+
+    @property
+    def asking(self) -> bool:
+        """Whether a question about targets is in flight."""
+        return self._in_flight is not None
 
     def instruct(self, instruction: str) -> tuple[str, ...]:
         """Change what is looked for; returns the ids whose tracks are to be dropped. Raises BadInstruction."""
@@ -93,6 +85,38 @@ class GroundingSupervisor:
         act = understand(text, [record.target.expression for record in self._targets])
         self._not_before_ns = 0
         return instructions.carry_out(act, self._targets, self._conversation, now_ns=self._newest_ns)
+
+    def follow(self, instruction: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Take a goal; returns the ids it is about and those of tracks to be dropped. Raises BadInstruction."""
+        followed, unwanted = instructions.follow(instruction, self._targets, self._conversation)
+        self._not_before_ns = 0
+        return followed, unwanted
+
+    def correct(self, object_id: str, text: str) -> tuple[str, ...]:
+        """Take words about one target; returns the ids whose tracks are to be dropped. Raises BadInstruction."""
+        unwanted = instructions.correct(object_id, text, self._targets, self._conversation, now_ns=self._newest_ns)
+        self._not_before_ns = 0
+        return unwanted
+
+    def point_out(
+        self, object_id: str, region: GivenRegion, stamp_ns: int, *, refine: bool
+    ) -> tuple[Prompt, tuple[str, ...]]:
+        """A person shows a target: the prompt, and the ids of rivals that are to be dropped. Raises BadInstruction."""
+        return instructions.point_out(object_id, region, self._targets, stamp_ns=stamp_ns, refine=refine)
+
+    def reground(self, object_id: str = "") -> tuple[str, ...]:
+        """Ask about one target, or all, with the next frame, whatever the policy thinks; returns their ids.
+
+        Raises BadInstruction when it is not followed.
+        """
+        self._not_before_ns = 0
+        return instructions.ask_again(object_id, self._targets)
+
+    def reconfigure(self, config: GroundingConfig) -> None:
+        """Go on with other thresholds."""
+        self._config = config
+        self._asked_ns = deque(self._asked_ns, maxlen=config.questions_per_minute)
+        self._targets.reconfigure(config)
 
     def follow_box(self, expression: str, box_xyxy: Array, stamp_ns: int) -> Prompt:
         """Add a target whose place is already known, without asking anyone."""
@@ -143,11 +167,9 @@ class GroundingSupervisor:
         request = self._verifying_request() or self._needed_request(frame, masks)
         if request is None:
             return None
-        picture = thumbnail(frame.rgb)
-        self._asked_picture = {i: seen for i, seen in self._asked_picture.items() if i in self._targets.by_id}
-        for target in request.targets:
-            self._asked_picture[target.id] = picture
-            self._targets.change((target.id,), lambda record: records.asked(record, frame.stamp_ns))
+        asked = tuple(target.id for target in request.targets)
+        self._asked_pictures.note(asked, frame.rgb, live=self._targets.by_id)
+        self._targets.change(asked, lambda record: records.asked(record, frame.stamp_ns))
         self._asked_ns.append(frame.stamp_ns)
         self._in_flight = request
         self._worker.submit(request)
@@ -205,7 +227,8 @@ class GroundingSupervisor:
     def _needed_request(self, frame: RgbdFrame, masks: Sequence[TrackedMask]) -> GroundingRequest | None:
         """The question that evidence and budget ask for, about all targets that share it."""
         settled = {record.target.id: record for record in self._targets.settled}
-        changed = self._changed_for([i for i, record in settled.items() if records.unseen(record)], frame)
+        unseen = [object_id for object_id, record in settled.items() if records.unseen(record)]
+        changed = self._asked_pictures.changed(unseen, frame.rgb, by=self._config.picture_change)
         standings = [
             records.standing_of(record, self._config, now_ns=frame.stamp_ns, changed=object_id in changed)
             for object_id, record in settled.items()
@@ -219,14 +242,6 @@ class GroundingSupervisor:
         wanted = [r for r in shared if need.reason in _REASONS_FOR_ALL or r.state is first.state]
         targets = tuple(replace(record.target, expression=expression) for record in wanted)
         return GroundingRequest(targets, frame, need.reason, history, self._targets.live_tracks(masks))
-
-    def _changed_for(self, object_ids: Iterable[str], frame: RgbdFrame) -> set[str]:
-        """The targets whose last question was about a picture that this frame's differs from."""
-        asked = {i: self._asked_picture[i] for i in object_ids if i in self._asked_picture}
-        if not asked:
-            return set()
-        picture = thumbnail(frame.rgb)
-        return {i for i, before in asked.items() if change(before, picture) > self._config.picture_change}
 
     def _verifying_request(self) -> GroundingRequest | None:
         held = self._on_hold
@@ -332,21 +347,3 @@ class GroundingSupervisor:
 
 _REASONS_OF_WORDS = (RegroundReason.NEW, RegroundReason.CORRECTED)
 _REASONS_FOR_ALL = (RegroundReason.SCENE_CUT, RegroundReason.STALE, RegroundReason.CORRECTED)
-
-
-def prompt_from_item(
-    item: GroundingItem, *, object_id: str, stamp_ns: int, refine: bool = False, overrules: bool = False
-) -> Prompt:
-    """A grounder's region as a prompt for the tracker; all its points lie inside the object."""
-    labels = None if item.points_xy is None else np.ones(len(item.points_xy), np.int32)
-    return Prompt(
-        object_id=object_id,
-        stamp_ns=stamp_ns,
-        box_xyxy=item.box_xyxy,
-        points_xy=item.points_xy,
-        point_labels=labels,
-        mask=item.mask,
-        embedding=item.embedding,
-        refine=refine,
-        overrules=overrules,
-    )

@@ -53,6 +53,10 @@ class Targets:
         """Those that may be asked about: the tracker is not at work on an answer for them."""
         return [record for object_id, record in self._records.items() if object_id not in self._placements]
 
+    def reconfigure(self, config: GroundingConfig) -> None:
+        """Go on with other thresholds."""
+        self._config = config
+
     def add(self, meaning: Meaning) -> TargetRecord:
         """A new target of that meaning; the id in it is replaced by the next free one."""
         target = replace(meaning.target, id=str(self._next_id))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +11,14 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from rclpy.qos import qos_policy_name_from_kind
 
 from referent.types import FrameResult, TrackState
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 DEFAULT_SEGMENT_BYTES = 512 * 1024  # Fast DDS: larger messages are sent in pieces, and best effort loses pieces
 FEW_SAMPLES = 5
+FAULT_TOLD_S = 2.0  # a fault is told for so long at least, or people would miss it
 
 
 class InputHealth:
@@ -46,7 +49,7 @@ class InputHealth:
 
     def incompatible(self, event: Any) -> None:
         """A publisher was seen whose QoS does not fit (rclpy's event callback)."""
-        self.incompatible_policy = str(event.last_policy_kind)
+        self.incompatible_policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
 
     def take_window(self) -> tuple[int, bool]:
         """Messages, and whether any was bad, since the last call."""
@@ -77,6 +80,7 @@ class OutputHealth:
         self._grounder_latency_s: float | None = None
         self._grounder_failing = False
         self._fault = ""
+        self._fault_s = 0.0
 
     def note_result(self, result: FrameResult, latency_s: float) -> None:
         """Remember one answer, given `latency_s` after its picture was taken."""
@@ -93,13 +97,20 @@ class OutputHealth:
     def note_fault(self, fault: str) -> None:
         """Remember one failure of the pipeline."""
         with self._lock:
-            self._fault = fault
+            self._fault, self._fault_s = fault, time.monotonic()
+
+    def forget(self) -> None:
+        """The pipeline is gone: nothing of it is news."""
+        with self._lock:
+            self._newest, self._fault = None, ""
 
     def statuses(self, seconds: float, counts: Mapping[str, int]) -> list[DiagnosticStatus]:
         """Pipeline, grounder and objects over the last `seconds`; starts the next window."""
         with self._lock:
             statuses = [self._pipeline(seconds, counts), self._grounder(), self._objects()]
-            self._results, self._fault = 0, ""
+            self._results = 0
+            if time.monotonic() - self._fault_s > FAULT_TOLD_S:
+                self._fault = ""
             self._latencies_s.clear()
             return statuses
 
@@ -144,20 +155,80 @@ class OutputHealth:
         return _status("objects", WARN if lost else OK, message, values)
 
 
-class SkewMeter:
-    """How far apart in time the color and depth of a frame are."""
+class PairingHealth:
+    """Whether color and depth become frames, and if not, why. Owned by the executor's thread."""
 
-    def __init__(self, length: int) -> None:
-        self._depth_stamps_ns: deque[int] = deque(maxlen=length)
-        self.last_s: float | None = None
+    def __init__(self, length: int, max_skew_s: float) -> None:
+        self._max_skew_s = max_skew_s
+        self._color_ns: deque[int] = deque(maxlen=length)
+        self._depth_ns: deque[int] = deque(maxlen=length)
+        self._told: Mapping[str, int] = {}
+        self._unpaired_s = -FAULT_TOLD_S
+        self._stamp_faults: dict[str, tuple[float, int]] = {}  # when they came last, and how many
+        self.skew_s: float | None = None  # of the newest pictures, paired or not
+
+    def color(self, stamp_ns: int) -> None:
+        """Tell of a color image."""
+        self._color_ns.append(stamp_ns)
+        self._measure(stamp_ns, self._depth_ns)
 
     def depth(self, stamp_ns: int) -> None:
         """Tell of a depth image."""
-        self._depth_stamps_ns.append(stamp_ns)
+        self._depth_ns.append(stamp_ns)
+        self._measure(stamp_ns, self._color_ns)
 
-    def frame(self, stamp_ns: int) -> None:
-        """Tell of a frame; frames carry the stamp of their color image."""
-        self.last_s = min((abs(stamp_ns - each) for each in self._depth_stamps_ns), default=0) / 1e9
+    def complaints(self, counts: Mapping[str, int], now_s: float) -> list[str]:
+        """What `counts` (of the intake) say that is news, told for FAULT_TOLD_S; begins the next window."""
+        new = {name: count - self._told.get(name, 0) for name, count in counts.items()}
+        self._told = dict(counts)
+        if new["pairs"]:
+            self._unpaired_s = -FAULT_TOLD_S
+        elif min(new["unmatched_color"], new["unmatched_depth"]):
+            self._unpaired_s = now_s
+        recent = {name: found for name, found in self._stamp_faults.items() if now_s - found[0] < FAULT_TOLD_S}
+        for name in _STAMP_FAULTS:
+            if new[name]:
+                recent[name] = now_s, recent.get(name, (now_s, 0))[1] + new[name]
+        self._stamp_faults = recent
+        found = [f"{count} {_STAMP_FAULTS[name]}" for name, (_, count) in recent.items()]
+        if now_s - self._unpaired_s < FAULT_TOLD_S and self.skew_s is not None:
+            found.append(
+                f"color and depth never pair: their stamps are {self.skew_s:.3f} s apart and input.max_skew_s is "
+                f"{self._max_skew_s:g}; do both come from one clock?"
+            )
+        return found
+
+    def _measure(self, stamp_ns: int, others_ns: Iterable[int]) -> None:
+        gaps = [abs(stamp_ns - other) for other in others_ns]
+        if gaps:
+            self.skew_s = min(gaps) / 1e9
+
+
+_STAMP_FAULTS = {
+    "duplicates": "images came with a stamp that an image of their topic had before",
+    "out_of_order": "images came later than newer ones that were used already",
+    "frame_mismatch": "color images came in another frame_id than color/camera_info",
+}
+
+
+def lifecycle_status(state: str, fault: Exception | None, values: Mapping[str, object]) -> DiagnosticStatus:
+    """The state of the node, and why the last transition failed."""
+    if fault is None:
+        return _status("lifecycle", OK, state, values)
+    return _status("lifecycle", ERROR, f"{state}: {fault}", values)
+
+
+def memory_status(known: int, counts: Mapping[str, int]) -> DiagnosticStatus:
+    """What the object memory did so far."""
+    unplaced = counts.get("unplaced", 0) and not known
+    message = "nothing can be remembered: no transform to memory.frame yet" if unplaced else f"{known} remembered"
+    return _status("memory", OK, message, {f"total_{name}": count for name, count in counts.items()})
+
+
+def output_status(unheard: Mapping[str, str]) -> DiagnosticStatus:
+    """Whether a subscriber asked for more than is offered, by topic and policy."""
+    words = [f"a subscriber of {topic} hears nothing: its QoS does not fit ({unheard[topic]})" for topic in unheard]
+    return _status("output", WARN if words else OK, "; ".join(words) or "offered", {})
 
 
 def input_status(

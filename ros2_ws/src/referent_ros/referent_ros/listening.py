@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import traceback
 from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any
@@ -22,7 +24,7 @@ from referent.intake import CameraIntake
 from referent.live import LivePipeline
 from referent.messages import stamp_ns, transforms_from_tf
 from referent.types import RgbdFrame
-from referent_ros.diagnostics import InputHealth, Inputs, SkewMeter, input_status
+from referent_ros.diagnostics import InputHealth, Inputs, PairingHealth, input_status
 
 TRANSFORM_QUEUE = QoSProfile(depth=100)
 STATIC_TRANSFORM_QUEUE = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -33,14 +35,15 @@ LOG_PERIOD_S = 5.0
 class Listener:
     """Listens for a node and hands over to its pipeline. Belongs to the executor's thread."""
 
-    def __init__(self, node: Node, config: Config, live: LivePipeline) -> None:
+    def __init__(self, node: Node, config: Config, live: LivePipeline, note_words: Callable[[str], None]) -> None:
         self._node = node
         self._live = live
+        self._note_words = note_words  # is told of every instruction
         self._intake = CameraIntake(config.input, live.transforms)
-        self._skew = SkewMeter(config.input.queue_length)
+        self._pairing = PairingHealth(config.input.queue_length, config.input.max_skew_s)
         self._subscriptions: list[Subscription] = []
         self._health: dict[str, InputHealth] = {}
-        self._wants_transforms = bool(config.output.frame or config.output.world_frame)
+        self._wants_transforms = wants_transforms(config)
         self._image_qos = QoSProfile(depth=5) if config.input.reliable else qos_profile_sensor_data
         compressed = config.input.image_transport == "compressed"
         self._image_type = CompressedImage if compressed else Image
@@ -57,8 +60,13 @@ class Listener:
         self._subscribe(String, "instruction", self._on_instruction, INSTRUCTION_QUEUE)
         # Few and latched, and where depth is registered here one of them is the way from depth's camera to color's.
         self._subscribe(TFMessage, "/tf_static", self._on_static_transforms, STATIC_TRANSFORM_QUEUE)
-        if self._wants_transforms:
-            self._subscribe(TFMessage, "/tf", self._on_transforms, TRANSFORM_QUEUE)
+        self._listen_to_transforms()
+
+    def reconfigure(self, config: Config) -> None:
+        """Go on with other settings."""
+        self._wants_transforms = wants_transforms(config)
+        if self.is_open:
+            self._listen_to_transforms()
 
     def close(self) -> None:
         """Stop listening; what is known of the inputs is forgotten."""
@@ -75,19 +83,24 @@ class Listener:
         )
         publishers = {each.topic: self._node.count_publishers(each.topic) for each in inputs.all}
         values = {
-            "skew_s": self._skew.last_s,
+            "skew_s": self._pairing.skew_s,
             "depth_registered_here": self._intake.registers,
             **self._intake.counts,
             **extra,
         }
         raw = self._intake.raw_warning(inputs.color.topic)
-        warnings = (*self._live.warnings, *(() if raw is None else (raw,)))
+        warnings = [*self._live.warnings, *self._pairing.complaints(self._intake.counts, time.monotonic())]
+        warnings += [] if raw is None else [raw]
         return input_status(inputs, seconds, publishers=publishers, values=values, warnings=warnings)
 
     @property
     def is_open(self) -> bool:
         """Whether it listens."""
         return bool(self._subscriptions)
+
+    def _listen_to_transforms(self) -> None:
+        if self._wants_transforms and "/tf" not in self._health:
+            self._subscribe(TFMessage, "/tf", self._on_transforms, TRANSFORM_QUEUE)
 
     def _subscribe(
         self, kind: type, name: str, handle: Callable[[Any], None], qos: QoSProfile, *, needed: bool = False
@@ -113,14 +126,18 @@ class Listener:
             except ReferentError as error:
                 health.failed(str(error))
                 self._node.get_logger().warning(f"{health.topic}: {error}", throttle_duration_sec=LOG_PERIOD_S)
+            except Exception as error:  # out of a callback it would end the executor
+                health.failed(f"internal fault: {type(error).__name__}: {error}")
+                self._node.get_logger().error(traceback.format_exc(), throttle_duration_sec=LOG_PERIOD_S)
 
         return callback
 
     def _on_color(self, msg: Image | CompressedImage) -> None:
+        self._pairing.color(stamp_ns(msg.header))
         self._hand_over(self._intake.color(msg))
 
     def _on_depth(self, msg: Image | CompressedImage) -> None:
-        self._skew.depth(stamp_ns(msg.header))
+        self._pairing.depth(stamp_ns(msg.header))
         try:
             frame = self._intake.depth(msg)
             if not self._intake.knows_depth:  # masks still come, poses cannot
@@ -137,6 +154,7 @@ class Listener:
         self._intake.depth_camera_info(msg)
 
     def _on_instruction(self, msg: String) -> None:
+        self._note_words(msg.data)
         self._live.instruct(msg.data)
 
     def _on_transforms(self, msg: TFMessage, *, static: bool = False) -> None:
@@ -150,5 +168,9 @@ class Listener:
 
     def _hand_over(self, frame: RgbdFrame | None) -> None:
         if frame is not None:
-            self._skew.frame(frame.stamp_ns)
             self._live.put(frame)
+
+
+def wants_transforms(config: Config) -> bool:
+    """Whether any setting names a coordinate frame that /tf leads to."""
+    return bool(config.output.frame or config.output.world_frame or config.memory.frame)

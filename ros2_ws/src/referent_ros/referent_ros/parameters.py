@@ -1,16 +1,21 @@
-"""ROS parameters made from the settings of `referent.config`, and the settings read back from them."""
+"""ROS parameters made from the settings of `referent.config`, and the settings read back from them.
+
+Thresholds and outputs may be changed at any time; what something was built from only while the node is unconfigured.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import TypeVar
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
-from referent.config import Config, Setting, flatten, load_config
+from referent.config import Config, Setting, flatten, is_live, load_config, override
 from referent.errors import ConfigError
 
 INT64_MAX = 2**63 - 1
@@ -18,7 +23,7 @@ Value = TypeVar("Value", bool, int, float, str)
 
 
 def declare_config(node: Node) -> Config:
-    """Declare one read-only parameter per setting; the settings as launched. Raises ConfigError."""
+    """Declare one parameter per setting; the settings as launched. Raises ConfigError."""
     _refuse_unknown(node)
     changes = {}
     for item in flatten(Config()):
@@ -27,6 +32,44 @@ def declare_config(node: Node) -> Config:
         except ParameterException as error:
             raise ConfigError(f"{item.name}: {error}") from error
     return load_config(None, changes)
+
+
+class Settings:
+    """The settings as they are now. `is_built`: whether something was built from them; `changed` is told of new ones.
+
+    A change is checked as a whole before any of it is taken.
+    """
+
+    def __init__(self, node: Node, *, is_built: Callable[[], bool], changed: Callable[[Config], None]) -> None:
+        self.config = declare_config(node)
+        self._known = {item.name for item in flatten(self.config)}
+        self._is_built = is_built
+        self._changed = changed
+        node.add_on_set_parameters_callback(self._check)
+        node.add_post_set_parameters_callback(self._take)
+
+    def _check(self, parameters: Sequence[Parameter]) -> SetParametersResult:
+        wanted = self._ours(parameters)
+        try:
+            override(self.config, wanted)
+        except ConfigError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        built_from = [name for name in wanted if not is_live(name)]
+        if built_from and self._is_built():
+            reason = (
+                f"{', '.join(built_from)}: used when the node is configured; deactivate and clean up, set, configure"
+            )
+            return SetParametersResult(successful=False, reason=reason)
+        return SetParametersResult(successful=True)
+
+    def _take(self, parameters: Sequence[Parameter]) -> None:
+        wanted = self._ours(parameters)
+        if wanted:
+            self.config = override(self.config, wanted)
+            self._changed(self.config)
+
+    def _ours(self, parameters: Sequence[Parameter]) -> dict[str, object]:
+        return {each.name: each.value for each in parameters if each.name in self._known}
 
 
 def declare(node: Node, name: str, default: Value, meaning: str) -> Value:
@@ -45,9 +88,11 @@ def declare(node: Node, name: str, default: Value, meaning: str) -> Value:
 def descriptor_of(item: Setting) -> ParameterDescriptor:
     """What `ros2 param describe` shows of a setting: meaning, unit, bounds, choices."""
     unit = f" [{item.info.unit}]" if item.info.unit else ""
-    descriptor = ParameterDescriptor(description=item.info.meaning + unit, read_only=True)
-    if item.info.choices:
-        descriptor.additional_constraints = "one of " + ", ".join(item.info.choices)
+    descriptor = ParameterDescriptor(description=item.info.meaning + unit)
+    constraints = ["one of " + ", ".join(item.info.choices)] if item.info.choices else []
+    if not is_live(item.name):
+        constraints.append("only while the node is unconfigured")
+    descriptor.additional_constraints = "; ".join(constraints)
     if isinstance(item.default, float):
         # rclpy refuses `-p x:=1` for a double; untyped, it is taken and the config tree makes it one.
         descriptor.dynamic_typing = True

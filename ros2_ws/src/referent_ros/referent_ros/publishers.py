@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from geometry_msgs.msg import PoseStamped
+from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle import LifecyclePublisher as Publisher
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_policy_name_from_kind
 from referent_msgs.msg import TrackedObjectArray
 from sensor_msgs.msg import Image, PointCloud2
 from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import Detection2DArray, Detection3DArray, LabelInfo
+from visualization_msgs.msg import MarkerArray
 
 from referent.config import OutputConfig
 from referent.types import FrameResult, RgbdFrame, TrackedObject, TrackState
 from referent_ros import result_messages as messages
 from referent_ros.clouds import cloud_message, scene_cloud_message
 from referent_ros.label_values import LabelValues
+from referent_ros.pictures import markers_message, overlay_message
 
 RELIABLE = QoSProfile(depth=5)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -31,33 +36,45 @@ class Publishers:
         self._config = config
         self._values = LabelValues()
         self._labels: dict[str, str] = {}
-        create = node.create_lifecycle_publisher
-        self._masks = create(Image, "~/masks", RELIABLE)
-        self._label_info = create(LabelInfo, "~/label_info", LATCHED)
-        self._detections = create(Detection2DArray, "~/detections", RELIABLE)
-        self._objects = create(Detection3DArray, "~/objects", RELIABLE)
-        self._tracks = create(TrackedObjectArray, "~/tracks", RELIABLE)
-        self._target_pose = create(PoseStamped, "~/target_pose", RELIABLE)
-        self._target_mask = create(Image, "~/target_mask", RELIABLE)
-        self._target_cloud = create(PointCloud2, "~/target_cloud", RELIABLE)
-        self._scene_cloud = create(PointCloud2, "~/scene_cloud", RELIABLE)
-        self._transforms = create(TFMessage, "/tf", TRANSFORMS)
+        self.unheard: dict[str, str] = {}  # topic -> the policy for which a subscriber cannot hear it
+        self._masks = self._create(Image, "~/masks", RELIABLE)
+        self._label_info = self._create(LabelInfo, "~/label_info", LATCHED)
+        self._detections = self._create(Detection2DArray, "~/detections", RELIABLE)
+        self._objects = self._create(Detection3DArray, "~/objects", RELIABLE)
+        self._tracks = self._create(TrackedObjectArray, "~/tracks", RELIABLE)
+        self._target_pose = self._create(PoseStamped, "~/target_pose", RELIABLE)
+        self._target_mask = self._create(Image, "~/target_mask", RELIABLE)
+        self._target_cloud = self._create(PointCloud2, "~/target_cloud", RELIABLE)
+        self._scene_cloud = self._create(PointCloud2, "~/scene_cloud", RELIABLE)
+        self._overlay = self._create(Image, "~/overlay", RELIABLE)
+        self._markers = self._create(MarkerArray, "~/markers", RELIABLE)
+        self._transforms = self._create(TFMessage, "/tf", TRANSFORMS)
 
-    def publish(self, frame: RgbdFrame, result: FrameResult) -> None:
-        """Tell the world about one frame."""
+    def reconfigure(self, config: OutputConfig) -> None:
+        """Go on with other settings."""
+        self._config = config
+
+    def publish(self, frame: RgbdFrame, result: FrameResult) -> TrackedObjectArray:
+        """Tell the world about one frame; returns what ~/tracks was told."""
         self._publish_label_info(result)
         values = self._values.by_track
         labels = messages.label_array(result.objects, values, frame.rgb.shape[:2])
         self._masks.publish(messages.image_message(messages.header_of(result), labels))
         self._detections.publish(messages.detections_message(result))
         self._objects.publish(messages.objects_message(result))
-        self._tracks.publish(messages.tracks_message(result, values))
+        tracks = messages.tracks_message(result, values)
+        self._tracks.publish(tracks)
         self._publish_transforms(result)
         if frame.depth_m is not None and self._scene_cloud.get_subscription_count() > 0:
             self._scene_cloud.publish(scene_cloud_message(frame, labels, messages.header_of(result)))
+        if self._overlay.get_subscription_count() > 0:
+            self._overlay.publish(overlay_message(frame, result))
+        if self._markers.get_subscription_count() > 0:
+            self._markers.publish(markers_message(result))
         target = selected_target(result)
         if target is not None:
             self._publish_target(target, result)
+        return tracks
 
     def destroy(self) -> None:
         """Take every output off the network."""
@@ -66,6 +83,15 @@ class Publishers:
 
     def _all(self) -> list[Publisher]:
         return [value for value in vars(self).values() if isinstance(value, Publisher)]
+
+    def _create(self, kind: type, name: str, qos: QoSProfile) -> Publisher:
+        topic = self._node.resolve_topic_name(name)
+
+        def incompatible(event: Any) -> None:
+            self.unheard[topic] = qos_policy_name_from_kind(event.last_policy_kind).lower()
+
+        callbacks = PublisherEventCallbacks(incompatible_qos=incompatible)
+        return self._node.create_lifecycle_publisher(kind, name, qos, event_callbacks=callbacks)
 
     def _publish_label_info(self, result: FrameResult) -> None:
         """Latched, so only when a track came or went or got another name."""

@@ -48,6 +48,8 @@ from referent_ros.label_values import LARGEST_8_BIT
 
 STATES = {state: getattr(TrackedObjectMessage, state.name) for state in TrackState}
 
+_ENCODINGS = {("uint8", 2): "mono8", ("uint16", 2): "16UC1", ("uint8", 3): "rgb8"}
+
 
 def time_from_ns(stamp_ns: int) -> Time:
     """Nanoseconds as a ROS time."""
@@ -101,16 +103,16 @@ def label_array(objects: Sequence[TrackedObject], values: Mapping[str, int], sha
 
 
 def image_message(header: Header, pixels: Array) -> Image:
-    """An (H, W) uint8 or uint16 array as a mono8 or 16UC1 image."""
+    """An (H, W) uint8 or uint16 array as a mono8 or 16UC1 image, an (H, W, 3) uint8 one as rgb8."""
     pixels = np.ascontiguousarray(pixels)
-    encoding = {np.dtype(np.uint8): "mono8", np.dtype(np.uint16): "16UC1"}[pixels.dtype]
-    height, width = pixels.shape
+    encoding = _ENCODINGS[pixels.dtype.name, pixels.ndim]
+    height, width = pixels.shape[:2]
     return Image(
         header=header,
         height=height,
         width=width,
         encoding=encoding,
-        step=width * pixels.itemsize,
+        step=pixels.strides[0],
         data=array.array("B", pixels.tobytes()),
     )
 
@@ -160,12 +162,13 @@ def _detection_3d(tracked: TrackedObject, pose: PoseWithCovariance, header: Head
     return Detection3D(
         header=header,
         results=[ObjectHypothesisWithPose(hypothesis=_hypothesis(tracked), pose=pose)],
-        bbox=BoundingBox3D(center=pose.pose, size=_size(tracked)),
+        bbox=BoundingBox3D(center=pose.pose, size=size_message(tracked)),
         id=tracked.target.id,
     )
 
 
-def _size(tracked: TrackedObject) -> Vector3:
+def size_message(tracked: TrackedObject) -> Vector3:
+    """Full side lengths of a located object, in metres."""
     assert tracked.pose is not None
     x, y, z = tracked.pose.box.size_m.tolist()
     return Vector3(x=x, y=y, z=z)
@@ -243,7 +246,7 @@ def _set_pose(message: TrackedObjectMessage, tracked: TrackedObject, result: Fra
     if pose is None or tracked.pose is None:
         return
     message.has_pose, message.pose, message.pose_frame = True, pose, output_frame(result)
-    message.size = _size(tracked)
+    message.size = size_message(tracked)
     message.orientation_known = tracked.pose.box.orientation_known
     message.pose_quality = _pose_quality(tracked.pose, result.stamp_ns)
 

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import rclpy
@@ -18,6 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from referent.errors import ReferentError
 
 DONE, WRONG_INPUT = 0, 2
+LAST_SPINS = 50
 
 
 class Runnable(Protocol):
@@ -64,8 +66,16 @@ def _spin(runnable: Runnable, stop: threading.Event) -> None:
         stop.set()
     finally:
         runnable.close()
+        _finish(executor)
         executor.shutdown()
         runnable.destroy_node()
+
+
+def _finish(executor: SingleThreadedExecutor) -> None:
+    """Let answers to goals and requests that were ended by closing go out."""
+    with suppress(ExternalShutdownException):
+        for _ in range(LAST_SPINS):
+            executor.spin_once(timeout_sec=0.0)
 
 
 def refuse_illegal_transitions(node: LifecycleNode) -> None:

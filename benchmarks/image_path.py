@@ -1,0 +1,104 @@
+"""What one color and depth pair costs in Python before the pipeline has it: deserialise, convert, pair, hand over.
+
+Run inside the sourced workspace: python benchmarks/image_path.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import array
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from referent.config import InputConfig
+from referent.frames.transforms import TransformBuffer
+from referent.intake import CameraIntake
+from referent.live import Mailbox
+from referent.types import Intrinsics, RgbdFrame
+from referent_ros import camera_messages
+from referent_ros.result_messages import image_message, time_from_ns
+
+SIZES = ((640, 480), (1280, 720))
+BARS_MS = {640: 3.0, 1280: 8.0}
+PERIOD_NS = 33_333_333
+Make = Callable[[Header, np.ndarray, np.ndarray], tuple[Any, Any]]
+
+
+def main() -> int:
+    """Print the median and the 95th percentile of every kind and size, in milliseconds."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--pairs", type=int, default=60)
+    arguments.add_argument("--json", type=Path)
+    given = arguments.parse_args()
+    rows = [measured(kind, make, size, given.pairs) for size in SIZES for kind, make in KINDS.items()]
+    for row in rows:
+        print("  ".join(f"{name} {value}" for name, value in row.items()))
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=1) + "\n")
+    return 0
+
+
+def measured(kind: str, make: Make, size: tuple[int, int], pairs: int) -> dict[str, object]:
+    """One row of the table."""
+    width, height = size
+    camera = Intrinsics(width, height, 600.0, 600.0, width / 2, height / 2)
+    rng = np.random.default_rng(0)
+    rgb = cv2.resize(rng.integers(0, 256, (60, 80, 3)).astype(np.uint8), size)
+    counts = (1500 + 300 * np.sin(np.arange(width) / 50)[None] + rng.normal(0, 2, (height, width))).astype(np.uint16)
+    intake, mailbox = CameraIntake(InputConfig(), TransformBuffer()), Mailbox[RgbdFrame]()
+    intake.camera_info(camera_messages.camera_info_message(Header(), camera))
+    times_ms = []
+    for number in range(pairs):
+        header = Header(stamp=time_from_ns((number + 1) * PERIOD_NS), frame_id="camera")
+        color, depth = make(header, rgb, counts)
+        sent = serialize_message(color), serialize_message(depth)
+        begun_s = time.perf_counter()
+        frame = intake.color(deserialize_message(sent[0], type(color)))
+        frame = intake.depth(deserialize_message(sent[1], type(depth))) or frame
+        if frame is None:
+            raise SystemExit(f"{kind}: pair {number} was not made")
+        mailbox.put(frame)
+        times_ms.append(1000 * (time.perf_counter() - begun_s))
+    p50, p95 = (round(float(np.percentile(times_ms, q)), 2) for q in (50, 95))
+    return {"kind": kind, "size": f"{width}x{height}", "p50_ms": p50, "p95_ms": p95, "bar_ms": BARS_MS[width]}
+
+
+def raw(header: Header, rgb: np.ndarray, counts: np.ndarray) -> tuple[Image, Image]:
+    """As a depth camera on the same machine sends them."""
+    return camera_messages.rgb_message(header, rgb), image_message(header, counts)
+
+
+def raw_metres(header: Header, rgb: np.ndarray, counts: np.ndarray) -> tuple[Image, Image]:
+    """With depth as REP-118 wants it."""
+    height, width = counts.shape
+    metres = (counts / 1e3).astype(np.float32).tobytes()
+    depth = Image(
+        header=header, height=height, width=width, encoding="32FC1", step=4 * width, data=array.array("B", metres)
+    )
+    return camera_messages.rgb_message(header, rgb), depth
+
+
+def compressed(header: Header, rgb: np.ndarray, counts: np.ndarray) -> tuple[CompressedImage, CompressedImage]:
+    """As over a network."""
+    color = cv2.imencode(".jpg", rgb[..., ::-1])[1].tobytes()
+    depth = bytes(12) + cv2.imencode(".png", counts)[1].tobytes()
+    return (
+        CompressedImage(header=header, format="rgb8; jpeg compressed bgr8", data=color),
+        CompressedImage(header=header, format="16UC1; compressedDepth png", data=depth),
+    )
+
+
+KINDS: dict[str, Make] = {"rgb8 + 16UC1": raw, "rgb8 + 32FC1": raw_metres, "jpeg + png": compressed}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Room: speech to instructions. Audio chunks go in, whole sentences with a confidence come out."""
