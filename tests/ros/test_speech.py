@@ -164,6 +164,18 @@ def test_a_microphone_that_is_gone_ends_the_node_with_its_reason(
         room.wait_for(room.node._stop.is_set)
 
 
+def test_a_recogniser_that_breaks_does_not_leave_a_deaf_node(said: Any) -> None:
+    def ends_after_its_script() -> None:
+        with a_room(("undo", 0.9)) as room:
+            room.speak(said)
+            room.wait_for(lambda: room.instructions)
+            room.speak(said)  # the script has no second answer
+            room.wait_for(room.node._stop.is_set)
+
+    with pytest.raises(IndexError):
+        ends_after_its_script()
+
+
 def test_silence_says_nothing() -> None:
     with a_room(("undo", 0.9)) as room:
         room.speak(np.zeros(16_000, np.int16))

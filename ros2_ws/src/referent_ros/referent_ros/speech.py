@@ -17,7 +17,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_msgs.msg import String
 
 from referent.config import Config, SpeechConfig, flatten, load_config
-from referent.errors import ConfigError, ReferentError
+from referent.errors import ConfigError
 from referent.speech.listener import Heard, Listener
 from referent.speech.sources import SAMPLE_BYTES, ChunkQueue, Microphone, WavFile
 from referent_ros.parameters import descriptor_of
@@ -46,7 +46,7 @@ class SpeechNode(Node):
         self._rate_bytes = self._config.sample_rate_hz * self._config.channels * SAMPLE_BYTES
         self._queue = ChunkQueue(round(self._config.queue_s * self._rate_bytes))
         self._microphone: Microphone | None = None
-        self._failure: ReferentError | None = None
+        self._failure: Exception | None = None
         self._counts = {"heard": 0, "asked_to_repeat": 0, "chunks": 0}
         self._threads: list[threading.Thread] = []
         self._voice = self.create_publisher(String, "instruction", INSTRUCTION_QUEUE)
@@ -69,7 +69,7 @@ class SpeechNode(Node):
             self._subscribe()
 
     def close(self) -> None:
-        """Stop listening. Raises the ReferentError that ended the node, if one did."""
+        """Stop listening. Raises what ended the node, if something did."""
         self._stop.set()
         self._queue.close(forget=True)
         if self._microphone is not None:
@@ -163,7 +163,7 @@ class SpeechNode(Node):
         def guarded() -> None:
             try:
                 work()
-            except ReferentError as error:
+            except Exception as error:  # whatever it is: a deaf node must not go on as if it listened
                 if not self._stop.is_set():  # a recorder that is ended says so
                     self._failure = error
                     self._stop.set()
