@@ -10,6 +10,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 VENV := .venv/bin
+# Tests of one file, and all that start ROS nodes, stay in one process each.
+TEST_PROCESSES ?= 2
 # The tests run inside the built workspace; the demo's processes find it by themselves.
 WORKSPACE := . .venv/bin/activate && export AMENT_PREFIX_PATH="$$VIRTUAL_ENV" && . ros2_ws/install/setup.bash
 # Called from inside another ROS virtual environment: its libraries must not be taken for ours.
@@ -28,7 +30,7 @@ demo: setup
 	@$(VENV)/referent demo
 
 test: setup
-	@$(WORKSPACE) && python -m pytest $(PYTEST_ARGS)
+	@$(WORKSPACE) && OMP_NUM_THREADS=1 python -m pytest -n $(TEST_PROCESSES) --dist loadgroup $(PYTEST_ARGS)
 
 lint: setup
 	@$(VENV)/ruff format --check .

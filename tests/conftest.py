@@ -1,4 +1,4 @@
-"""Shared by all tests: test helpers are importable by name, torch stays on one thread."""
+"""Shared by all tests: test helpers are importable by name, and tests that belong together share a process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+ROS_TESTS = ("ros/", "test_demo.py")  # one after the other: they start nodes, and time what those do
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "real"
 
 
@@ -17,3 +18,13 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"real recordings are not at {REAL_DATA}: they are not part of the repository")
     return REAL_DATA
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where tests run in several processes, those of one file share one."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    here = Path(__file__).parent
+    for item in items:
+        name = item.path.relative_to(here).as_posix()
+        item.add_marker(pytest.mark.xdist_group("ros" if name.startswith(ROS_TESTS) else name))
