@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from referent.cli import _load_benchmark, main
+from referent.benching import load_benchmark
+from referent.cli import main
 from referent.config import Config, flatten
 
 CAMERA = {"width": 320, "height": 240, "fx": 300.0, "fy": 300.0, "cx": 159.5, "cy": 119.5}
@@ -74,6 +75,7 @@ def test_bundled_models_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
         (["evaluate", "--suite", "none_such"], "none_such"),
         (["simulate", "--seconds", "0.1", "--output", "/proc/none/bag"], "/proc/none"),
         (["bench", "tracker", "--against", "nobody"], "nobody"),
+        (["bench", "soak", "--minutes", "0"], "--minutes"),
         (["demo", "--seconds", "0"], "--seconds 0"),
         (["demo", "--instruction", " "], "is empty"),
         (["demo", "--scene", "moon"], "moon"),
@@ -107,8 +109,11 @@ def test_settings_of_one_run_are_given_by_name(block: list[str], capsys: pytest.
     assert "geometry.erode_px: -1 is outside 0 to 50 px" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("what", ["tracker", "pipeline", "geometry"])
-def test_every_benchmark_has_what_the_command_calls(what: str) -> None:
-    bench = _load_benchmark(what)
-    assert callable(bench.measure)
-    assert callable(bench.table)
+@pytest.mark.parametrize(
+    ("what", "called"),
+    [(what, ("measure", "table")) for what in ("tracker", "pipeline", "geometry")]
+    + [("soak", ("soak", "overload", "latency", "table", "status"))],
+)
+def test_every_benchmark_has_what_the_command_calls(what: str, called: tuple[str, ...]) -> None:
+    bench = load_benchmark(what)
+    assert all(callable(getattr(bench, name)) for name in called)

@@ -82,6 +82,8 @@ def test_newest_frame_wins_and_what_it_replaced_is_counted() -> None:
             running.put(painted(number, RED))
         heard.wait(results=2)
         assert [result.stamp_ns for result in heard.results] == [painted(0, {}).stamp_ns, painted(5, {}).stamp_ns]
+        waited_s = [result.timings_s["wait"] for result in heard.results]
+        assert waited_s[0] < waited_s[1] < 0.2  # which came while the other was worked on, for 0.2 s
         assert running.counts()["dropped"] == 4
         assert running.counts()["processed"] == 2
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from referent import __version__
+from referent.benching import add_bench, write_json
 from referent.config import Config, flatten, load_config
 from referent.errors import ConfigError, ReferentError
 
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"referent {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (
-        _add_demo, _add_simulate, _add_bag, _add_replay, _add_evaluate, _add_ground, _add_pose, _add_bench, _add_models,
+        _add_demo, _add_simulate, _add_bag, _add_replay, _add_evaluate, _add_ground, _add_pose, add_bench, _add_models,
         _add_config,
     ):  # fmt: skip
         add(commands)
@@ -180,7 +180,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     wishes = {name: getattr(options, name) for name in ("output", "scenes", "first_seed", "parts")}
     measured, table = run_suite(options.suite, _config(options), **wishes)
     print(table)
-    _write_json(options.json, measured)
+    write_json(options.json, measured)
     return DONE
 
 
@@ -270,40 +270,6 @@ def _numbers(values: Sequence[float], digits: int = 4) -> str:
     return " ".join(f"{value:.{digits}f}" for value in values)
 
 
-def _add_bench(commands: Any) -> None:
-    parser = _add(commands, "bench", _bench, "measurements, side by side in one run")
-    parser.add_argument("what", choices=("tracker", "pipeline", "geometry"))
-    parser.add_argument("--against", default="official,transformers", metavar="NAMES", help="comma-separated peers")
-    parser.add_argument("--quick", action="store_true", help="tracker: few frames, to try the bench and not to measure")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-
-
-def _bench(options: argparse.Namespace) -> int:
-    bench = _load_benchmark(options.what)
-    against = tuple(name for name in options.against.split(",") if name)
-    if options.quick and not hasattr(bench, "quick"):
-        raise ConfigError(f"bench {options.what}: --quick is for the tracker's bench")
-    measured = bench.quick(against=against) if options.quick else bench.measure(against=against)
-    print(bench.table(measured))
-    _write_json(options.json, measured)
-    return DONE
-
-
-def _load_benchmark(name: str) -> Any:
-    path = Path(__file__).resolve().parents[2] / "benchmarks" / f"bench_{name}.py"
-    if not path.is_file():
-        raise ReferentError(f"{path} is missing; benchmarks come with the repository, not with the installed package")
-    spec = importlib.util.spec_from_file_location(f"bench_{name}", path)
-    if spec is None or spec.loader is None:
-        raise ReferentError(f"{path} is not a Python module")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # where a benchmark finds its own parts
-    spec.loader.exec_module(module)
-    return module
-
-
 def _add_models(commands: Any) -> None:
     parser = _add(commands, "models", _models, "the models in models/models.yaml")
     parser.add_argument("action", choices=("list", "verify", "fetch"))
@@ -363,12 +329,6 @@ def describe(config: Config) -> str:
         notes = [note for note in (info.unit, bounds, f"default {json.dumps(item.default)}") if note]
         lines.append(f"  {key}: {json.dumps(item.value)}  # {info.meaning} [{'; '.join(notes)}]")
     return "\n".join(lines)
-
-
-def _write_json(path: Path | None, measured: object) -> None:
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(measured, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from referent.config import Config, OutputConfig
@@ -86,6 +87,7 @@ class LivePipeline:
     """A pipeline on a thread of its own.
 
     `on_result` and `on_fault` are called from that thread. A fault costs one frame or one command, never the run.
+    A result's timings tell how long its frame waited from `put` on, as "wait", which its "total" does not hold.
     """
 
     def __init__(
@@ -103,7 +105,7 @@ class LivePipeline:
         self._on_fault = on_fault
         self._transforms = TransformBuffer()
         self._registration = RegistrationWatch(registration_check_s)
-        self._frames: Mailbox[RgbdFrame] = Mailbox()
+        self._frames: Mailbox[tuple[RgbdFrame, float]] = Mailbox()  # and when they were handed over
         self._commands: deque[_Command] = deque()
         self._counts: Counter[str] = Counter()
         self._faults_in_a_row: list[str] = []
@@ -129,7 +131,7 @@ class LivePipeline:
 
     def put(self, frame: RgbdFrame) -> None:
         """Hand over the newest frame."""
-        self._frames.put(frame)
+        self._frames.put((frame, time.perf_counter()))
 
     def instruct(self, instruction: str) -> None:
         """Look for something else from the next frame on; a bad instruction is reported as a fault."""
@@ -212,16 +214,18 @@ class LivePipeline:
     def _run(self, pipeline: Pipeline) -> None:
         try:
             while not self._frames.closed:
-                frame = self._frames.take()
+                taken = self._frames.take()
                 self._take_commands(pipeline)
-                if frame is not None:
-                    self._guarded(lambda frame=frame: self._process(pipeline, frame))  # type: ignore[misc]
+                if taken is not None:
+                    self._guarded(lambda taken=taken: self._process(pipeline, *taken))  # type: ignore[misc]
         finally:
             pipeline.close()
 
-    def _process(self, pipeline: Pipeline, frame: RgbdFrame) -> None:
+    def _process(self, pipeline: Pipeline, frame: RgbdFrame, handed_over_s: float) -> None:
         self._wait_for_transform(frame)
+        waited_s = time.perf_counter() - handed_over_s
         result = pipeline.process(frame)
+        result = replace(result, timings_s={"wait": waited_s, **result.timings_s})
         self._counts["processed"] += 1
         self._faults_in_a_row.clear()
         self._newest_ns = result.stamp_ns

@@ -21,7 +21,7 @@ def test_a_grounder_that_is_restarted_or_refused_is_an_error(
     health: GrounderHealth | None, level: bytes, message: str
 ) -> None:
     output = OutputHealth()
-    output.note_result(FrameResult(1, "camera", (), grounder=health), 0.1)
+    output.note_result(FrameResult(1, "camera", (), grounder=health), 0.1, 0.05)
     status = next(status for status in output.statuses(1.0, {}) if "grounder" in status.name)
     assert (status.level, status.message) == (level, message)
     values = {pair.key: pair.value for pair in status.values}

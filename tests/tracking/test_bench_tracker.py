@@ -17,7 +17,8 @@ from clips import SMALL_YAML, a_box, a_checkpoint, a_clip
 from official import official_predictor, official_video
 from torch.nn.functional import interpolate
 
-from referent.cli import _load_benchmark, main
+from referent.benching import load_benchmark
+from referent.cli import main
 from referent.config import TrackerConfig
 from referent.errors import ReferentError
 from referent.tracking.model import build_sam2
@@ -26,7 +27,7 @@ from referent.tracking.sam2_tracker import Sam2Tracker
 from referent.types import Array
 from referent.weights import ModelEntry, resolve
 
-bench, soak = _load_benchmark("tracker"), importlib.import_module("soak_tracker")
+bench, soak = load_benchmark("tracker"), importlib.import_module("soak_tracker")
 cases, contestants, memory, race, report, stages, transformers_sam2 = (
     importlib.import_module(f"tracker_bench.{part}")
     for part in ("cases", "contestants", "memory", "race", "report", "stages", "transformers_sam2")

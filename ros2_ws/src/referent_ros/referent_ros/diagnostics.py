@@ -29,6 +29,7 @@ class InputHealth:
         self.needed = needed
         self.total = 0
         self.bad = 0
+        self.lost = 0
         self.last_fault = ""
         self.incompatible_policy = ""
         self.largest_bytes = 0
@@ -46,6 +47,10 @@ class InputHealth:
         self.bad += 1
         self.last_fault = fault
         self._fault_in_window = True
+
+    def lost_before(self, event: Any) -> None:
+        """Messages were lost on the way here, as far as the middleware can tell (rclpy's event callback)."""
+        self.lost = event.total_count
 
     def incompatible(self, event: Any) -> None:
         """A publisher was seen whose QoS does not fit (rclpy's event callback)."""
@@ -73,6 +78,7 @@ class OutputHealth:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._latencies_s: deque[float] = deque(maxlen=300)
+        self._ages_s: deque[float] = deque(maxlen=300)
         self._results = 0
         self._newest: FrameResult | None = None
         self._outcomes: Counter[str] = Counter()
@@ -82,11 +88,12 @@ class OutputHealth:
         self._fault = ""
         self._fault_s = 0.0
 
-    def note_result(self, result: FrameResult, latency_s: float) -> None:
-        """Remember one answer, given `latency_s` after its picture was taken."""
+    def note_result(self, result: FrameResult, latency_s: float, age_s: float) -> None:
+        """Remember one answer, given `latency_s` after its picture was taken and `age_s` after it was here."""
         with self._lock:
             self._results += 1
             self._latencies_s.append(latency_s)
+            self._ages_s.append(age_s)
             self._newest = result
             for event in result.groundings:
                 self._outcomes[event.outcome] += 1
@@ -112,11 +119,13 @@ class OutputHealth:
             if time.monotonic() - self._fault_s > FAULT_TOLD_S:
                 self._fault = ""
             self._latencies_s.clear()
+            self._ages_s.clear()
             return statuses
 
     def _pipeline(self, seconds: float, counts: Mapping[str, int]) -> DiagnosticStatus:
         drops = {} if self._newest is None else dict(self._newest.drops)
-        values: dict[str, object] = {"rate_hz": round(self._results / seconds, 2), **_percentiles(self._latencies_s)}
+        values: dict[str, object] = {"rate_hz": round(self._results / seconds, 2)}
+        values |= {**_percentiles("latency", self._latencies_s), **_percentiles("age", self._ages_s)}
         if self._newest is not None:
             values |= {f"{name}_s": round(value, 4) for name, value in self._newest.timings_s.items()}
         values |= {f"total_{name}": count for name, count in {**counts, **drops}.items()}
@@ -247,7 +256,7 @@ def input_status(
     report = dict(values)
     for each in inputs.all:
         report[f"{each.topic} rate_hz"] = round(windows[each.topic][0] / seconds, 2)
-        report[f"{each.topic} bad"] = each.bad
+        report |= {f"{each.topic} {what}": getattr(each, what) for what in ("total", "lost", "bad")}
         if each.last_fault:
             report[f"{each.topic} last fault"] = each.last_fault
     complaints = [text for each in inputs.all for text in _complaints(each, *windows[each.topic], publishers)]
@@ -280,11 +289,11 @@ def _lost_images(inputs: Inputs, color_count: int, info_count: int) -> list[str]
     ]
 
 
-def _percentiles(latencies_s: Iterable[float]) -> dict[str, object]:
-    known = list(latencies_s)
+def _percentiles(name: str, times_s: Iterable[float]) -> dict[str, object]:
+    known = list(times_s)
     if not known:
         return {}
-    return {f"latency_p{q}_s": round(float(np.percentile(known, q)), 4) for q in (50, 95)}
+    return {f"{name}_p{q}_s": round(float(np.percentile(known, q)), 4) for q in (50, 95, 100)}
 
 
 def _status(name: str, level: bytes, message: str, values: Mapping[str, object]) -> DiagnosticStatus:

@@ -111,7 +111,9 @@ class Listener:
             name,
             self._guarded(handle, health),
             copy(qos),  # rclpy writes overrides into the profile it is given
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=health.incompatible),
+            event_callbacks=SubscriptionEventCallbacks(
+                incompatible_qos=health.incompatible, message_lost=health.lost_before
+            ),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         self._subscriptions.append(subscription)

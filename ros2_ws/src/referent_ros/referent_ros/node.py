@@ -183,10 +183,13 @@ class ReferentNode(LifecycleNode):
         return self._live if self._listener is not None and self._listener.is_open else None
 
     def _on_result(self, frame: RgbdFrame, result: FrameResult) -> None:
+        begun_s = time.perf_counter()
         if self._outputs is not None:
             tracks = self._outputs.publish(frame, result)
             self._goals.on_result(result, tracks)
-        self._health.note_result(result, (self.get_clock().now().nanoseconds - result.stamp_ns) / 1e9)
+        latency_s = (self.get_clock().now().nanoseconds - result.stamp_ns) / 1e9
+        age_s = result.timings_s["wait"] + result.timings_s["total"] + time.perf_counter() - begun_s
+        self._health.note_result(result, latency_s, age_s)
         self._newest = result.stamp_ns, time.monotonic()
         if self._remembering is not None:
             self._remembering.take(frame, result)

@@ -1,0 +1,1 @@
+"""Parts of the reliability measurements: real ROS 2 processes that are fed, watched and killed."""

@@ -1,0 +1,80 @@
+"""What a shift demands of the node: too many pictures make it skip, never lag; every picture is accounted for."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+
+import pytest
+from doubles import ColorGrounder, ColorTracker
+from painted import painted
+from robot import Robot, a_robot
+
+from referent.config import Config
+from referent.frames.transforms import TransformBuffer
+from referent.grounding.workers import ReplayWorker
+from referent.pipeline import Pipeline
+from referent.types import RgbdFrame, TrackedMask
+from referent_ros import camera_messages
+from referent_ros.diagnostics import InputHealth, Inputs, input_status
+
+RED = {"red": (10, 10, 24, 24)}
+STEP_S, OVERLOAD, PICTURES = 0.1, 3.5, 100
+
+
+class SlowTracker(ColorTracker):
+    """Takes as long for a picture as SAM 2 may on a small computer."""
+
+    def step(self, frame: RgbdFrame) -> tuple[TrackedMask, ...]:
+        time.sleep(STEP_S)
+        return super().step(frame)
+
+
+def slow_pipeline(config: Config, transforms: TransformBuffer) -> Pipeline:
+    worker = ReplayWorker(ColorGrounder(), latency_ns=0)
+    return Pipeline(config, tracker=SlowTracker(), worker=worker, transforms=transforms)
+
+
+def pour(robot: Robot, count: int) -> list[float]:
+    """Send pictures `OVERLOAD` times as fast as they are processed; the ages of the answers as diagnostics told."""
+    begun_s, told = time.monotonic(), len(robot.heard["diagnostics"])
+    for number in range(1, count + 1):
+        frame = painted(number, RED)
+        header = robot.header(frame)
+        robot.color.publish(camera_messages.rgb_message(header, frame.rgb))
+        robot.depth.publish(camera_messages.depth_message(header, frame.depth_m))
+        robot.spin(max(0.0, begun_s + number * STEP_S / OVERLOAD - time.monotonic()))
+    statuses = [status for message in robot.heard["diagnostics"][told:] for status in message.status]
+    values = [values_of(status) for status in statuses if status.name == "referent: pipeline"]
+    return [float(each["age_p50_s"]) for each in values if "age_p50_s" in each]
+
+
+def values_of(status: object) -> dict[str, str]:
+    return {pair.key: pair.value for pair in status.values}  # type: ignore[attr-defined]
+
+
+def test_with_three_times_the_pictures_the_newest_wins_and_no_answer_is_older_than_two_steps() -> None:
+    with a_robot(make_pipeline=slow_pipeline) as robot:
+        robot.show(painted(0, RED))
+        ages_s = pour(robot, PICTURES)
+        newest = painted(PICTURES, RED)
+        robot.wait_for(lambda: robot.about(newest, "tracks"))
+        answered = [message.header.stamp for message in robot.heard["tracks"]]
+        assert answered == sorted(answered, key=lambda stamp: (stamp.sec, stamp.nanosec))
+        assert len(answered) <= PICTURES / (OVERLOAD - 1)
+        assert STEP_S <= sorted(ages_s)[len(ages_s) // 2] <= 2 * STEP_S
+
+        robot.wait_for_diagnosis("pipeline", "no frame")
+        counted, arrived = (values_of(robot.diagnosis(name)) for name in ("pipeline", "input"))
+        assert int(arrived["/color/image_rect total"]) == int(arrived["pairs"]) == PICTURES + 1
+        assert int(counted["total_processed"]) == len(answered)
+        assert int(counted["total_processed"]) + int(counted["total_dropped"]) == PICTURES + 1
+
+
+@pytest.mark.parametrize("lost", [0, 7])
+def test_messages_lost_on_the_way_are_told(lost: int) -> None:
+    color = InputHealth("/color/image_rect", needed=True)
+    if lost:
+        color.lost_before(SimpleNamespace(total_count=lost, total_count_change=lost))
+    status = input_status(Inputs(color, color, (color,)), 1.0, publishers={}, values={})
+    assert values_of(status)["/color/image_rect lost"] == str(lost)
