@@ -4,7 +4,7 @@
 FROM ros:jazzy AS base
 RUN apt-get update && apt-get install -y --no-install-recommends \
       python3-venv python3-dev libusb-1.0-0 libegl1 libgl1 libx11-6 \
-      ros-jazzy-vision-msgs ros-jazzy-tf2-msgs ros-jazzy-diagnostic-msgs \
+      ros-jazzy-vision-msgs ros-jazzy-tf2-msgs ros-jazzy-nav2-msgs ros-jazzy-diagnostic-msgs \
       ros-jazzy-launch-ros ros-jazzy-rmw-fastrtps-cpp \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home referent && install -d -o referent /referent
@@ -22,7 +22,7 @@ COPY --chown=referent models models
 COPY --chown=referent launch launch
 COPY --chown=referent config config
 COPY --chown=referent ros2_ws ros2_ws
-# vision_msgs and tf2_msgs are the real ones here, so the overlay is not built. Colcon runs under the environment's
+# The interfaces of the overlay are the real ones here, so it is not built. Colcon runs under the environment's
 # Python, so that the nodes start with it.
 RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable . \
     && . /opt/ros/jazzy/setup.sh && cd ros2_ws && python "$(command -v colcon)" build --base-paths src

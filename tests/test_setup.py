@@ -111,7 +111,7 @@ def test_overlay_packages_are_left_out_where_the_real_ones_are_installed(
     (tmp_path / "share" / "vision_msgs").mkdir(parents=True)
     monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
     names = [folder.name for folder in setup.packages_to_build()]
-    assert names == ["tf2_msgs", "referent_msgs", "referent_ros"]
+    assert names == ["nav2_msgs", "tf2_msgs", "referent_examples", "referent_msgs", "referent_ros"]
 
 
 def test_our_own_overlay_does_not_count_as_the_real_one(

@@ -24,7 +24,7 @@ PYTHON = VENV / "bin" / "python"
 WORKSPACE = ROOT / "ros2_ws"
 CONSTRAINTS = [ROOT / "constraints" / "ros-jazzy.txt", ROOT / "constraints" / "python.txt"]
 SAM2 = "sam2==1.1.0"  # without its dependencies: it asks for torchvision, of which nothing is used
-OVERLAY = ("tf2_msgs", "vision_msgs")  # interface packages that have no wheel
+OVERLAY = ("nav2_msgs", "tf2_msgs", "vision_msgs")  # interface packages that have no wheel
 SHOWN_LINES = 30
 TICK_S = 15.0
 

@@ -1,0 +1,1 @@
+"""How other parts of a robot use Referent: examples to run, read and change."""
