@@ -39,6 +39,7 @@ def accounted_rows(run: Run) -> list[Row]:
     sent, counts = int(run.camera["sent"]), run.counters
     processed, dropped = counts.get("total_processed", 0), counts.get("total_dropped", 0)
     arrived = {kind: counts.get(f"/{kind}/image_rect total", 0) for kind in ("color", "depth")}
+    lost = {kind: counts.get(f"/{kind}/image_rect lost", 0) for kind in arrived}
     unpaired = sum(counts.get(name, 0) for name in ("unmatched_color", "unmatched_depth", "no_camera_info"))
     return [
         Row("pictures sent", str(sent)),
@@ -48,6 +49,7 @@ def accounted_rows(run: Run) -> list[Row]:
             "all",
             set(arrived.values()) == {sent},
         ),
+        Row("counted as lost on the way, color and depth", f"{lost['color']} and {lost['depth']}"),
         Row("without a partner", str(unpaired), "0", unpaired == 0),
         Row(
             "processed + dropped at the mailbox",

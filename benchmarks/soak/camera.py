@@ -33,7 +33,7 @@ from referent_ros.running import run
 from soak.clip import Clip, loaded, there_and_back
 
 CDR_HEADER, STAMP = 4, struct.Struct("<iI")
-SETTLE_S = 2.0  # discovery goes both ways
+SETTLE_S, INFO_PERIOD_S = 2.0, 0.1  # discovery goes both ways
 TOLD_PERIOD_S = 1.0
 
 
@@ -57,12 +57,12 @@ class LoopCamera(Node):
         self._speed = declare(self, "speed", 1.0, "how much faster than their stamps they are sent")
         self._count = declare(self, "count", 0, "pictures to send; 0 = until it is stopped")
         self._told = Path(declare(self, "told", "", "file for what was sent"))
-        self._depth_queue = declare(self, "queue", 5, "messages each topic keeps for slow listeners")
+        self._queue = declare(self, "queue", 5, "messages each topic keeps for slow listeners")
         self._stop = stop
         self._sent = 0
         self._late_s = 0.0
         self._thread = threading.Thread(target=self._play, daemon=True)
-        qos = QoSProfile(depth=self._depth_queue)
+        qos = QoSProfile(depth=self._queue)
         self._color = self.create_publisher(Image, "color/image_rect", qos)
         self._info = self.create_publisher(CameraInfo, "color/camera_info", qos)
         self._depth = self.create_publisher(Image, "depth/image_rect", qos)
@@ -87,7 +87,7 @@ class LoopCamera(Node):
         while not all(topic.get_subscription_count() for topic in topics):
             if self._stop.wait(0.05):
                 return
-        self._stop.wait(SETTLE_S)
+        self._introduce()
         now = self.get_clock().now()
         self._static.publish(
             messages.transform_message(now.to_msg(), LINK_FRAME, self._optical_frame, messages.LINK_FROM_OPTICAL)
@@ -103,6 +103,12 @@ class LoopCamera(Node):
                 told_s = time.monotonic()
                 self._tell(done=False)
         self._tell(done=True)
+
+    def _introduce(self) -> None:
+        """Send camera_info alone for a while: topics overtake each other, and a picture without it is of no use."""
+        for _ in range(round(SETTLE_S / INFO_PERIOD_S)):
+            self._info.publish(b"".join((self._shots[0].info[0], STAMP.pack(1, 0), self._shots[0].info[1])))
+            self._stop.wait(INFO_PERIOD_S)
 
     def _stamp_ns(self, first_ns: int) -> int:
         """Now; where the clip is played faster, the time it plays in."""

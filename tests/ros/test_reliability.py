@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import SimpleNamespace
 
 import pytest
 from doubles import ColorGrounder, ColorTracker
@@ -71,10 +70,25 @@ def test_with_three_times_the_pictures_the_newest_wins_and_no_answer_is_older_th
         assert int(counted["total_processed"]) + int(counted["total_dropped"]) == PICTURES + 1
 
 
-@pytest.mark.parametrize("lost", [0, 7])
-def test_messages_lost_on_the_way_are_told(lost: int) -> None:
+def test_pictures_that_the_middleware_replaced_while_they_waited_are_counted() -> None:
+    with a_robot() as robot:
+        robot.show(painted(0, RED))
+        for number in range(1, 31):  # nobody spins meanwhile, and the subscription keeps five
+            frame = painted(number, RED)
+            robot.color.publish(camera_messages.rgb_message(robot.header(frame), frame.rgb))
+        robot.wait_for(lambda: values_of(robot.diagnosis("input")).get("/color/image_rect lost", "0") != "0")
+        told = values_of(robot.diagnosis("input"))
+        assert int(told["/color/image_rect lost"]) + int(told["/color/image_rect total"]) == 31
+
+
+@pytest.mark.parametrize(
+    ("numbers", "lost"), [((1, 2, 3), 0), ((7, 8), 0), ((1, 5), 3), ((8, 1, 2), 0), ((1, 1), 0), ((None, 4, 6), 1)]
+)
+def test_missing_numbers_are_lost_messages_and_a_publisher_may_start_anew(
+    numbers: tuple[int | None, ...], lost: int
+) -> None:
     color = InputHealth("/color/image_rect", needed=True)
-    if lost:
-        color.lost_before(SimpleNamespace(total_count=lost, total_count_change=lost))
+    for number in numbers:
+        color.numbered(number)
     status = input_status(Inputs(color, color, (color,)), 1.0, publishers={}, values={})
     assert values_of(status)["/color/image_rect lost"] == str(lost)

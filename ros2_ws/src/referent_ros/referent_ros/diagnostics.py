@@ -30,6 +30,7 @@ class InputHealth:
         self.total = 0
         self.bad = 0
         self.lost = 0
+        self._number: int | None = None
         self.last_fault = ""
         self.incompatible_policy = ""
         self.largest_bytes = 0
@@ -48,9 +49,14 @@ class InputHealth:
         self.last_fault = fault
         self._fault_in_window = True
 
-    def lost_before(self, event: Any) -> None:
-        """Messages were lost on the way here, as far as the middleware can tell (rclpy's event callback)."""
-        self.lost = event.total_count
+    def numbered(self, number: int | None) -> None:
+        """Count what is missing before the message that its publisher, the only one here, gave this number.
+
+        The middleware replaces messages that wait for too long without a word, so its own event does not do.
+        """
+        if number is not None and self._number is not None:
+            self.lost += max(0, number - self._number - 1)  # a publisher that was started anew counts from 1 again
+        self._number = number
 
     def incompatible(self, event: Any) -> None:
         """A publisher was seen whose QoS does not fit (rclpy's event callback)."""

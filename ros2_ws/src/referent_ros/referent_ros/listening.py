@@ -111,18 +111,18 @@ class Listener:
             name,
             self._guarded(handle, health),
             copy(qos),  # rclpy writes overrides into the profile it is given
-            event_callbacks=SubscriptionEventCallbacks(
-                incompatible_qos=health.incompatible, message_lost=health.lost_before
-            ),
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=health.incompatible),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         self._subscriptions.append(subscription)
 
-    def _guarded(self, handle: Callable[[Any], None], health: InputHealth) -> Callable[[Any], None]:
+    def _guarded(self, handle: Callable[[Any], None], health: InputHealth) -> Callable[[Any, Mapping[str, Any]], None]:
         """A callback for which a bad message costs that message only."""
 
-        def callback(message: Any) -> None:
+        def callback(message: Any, info: Mapping[str, Any]) -> None:
             health.arrived(len(getattr(message, "data", ())))
+            if health.needed:  # of the others there may be several publishers
+                health.numbered(info["publication_sequence_number"])
             try:
                 handle(message)
             except ReferentError as error:
