@@ -15,7 +15,7 @@ LAYERS = [
     {"coded_size", "config", "messages", "rvl", "weights"},
     {"frames", "tracking", "grounding", "geometry", "memory", "speech"},
     {"pipeline", "intake", "recall"},
-    {"live", "sources", "evaluation", "replay", "training", "demo", "cli"},
+    {"live", "sources", "evaluation", "replay", "training", "demo", "cli", "benching", "comparing"},
 ]
 ROOMS = LAYERS[2]
 HEAVY = {"transformers", "open3d", "plotly", "av", "jinja2"}

@@ -12,6 +12,7 @@ from typing import Any
 
 from referent import __version__
 from referent.benching import add_bench, write_json
+from referent.comparing import add_compare
 from referent.config import Config, flatten, load_config
 from referent.errors import ConfigError, ReferentError
 
@@ -45,8 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"referent {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (
-        _add_demo, _add_simulate, _add_bag, _add_replay, _add_evaluate, _add_ground, _add_pose, add_bench, _add_models,
-        _add_config,
+        _add_demo, _add_simulate, _add_bag, _add_replay, add_compare, _add_evaluate, _add_ground, _add_pose, add_bench,
+        _add_models, _add_config,
     ):  # fmt: skip
         add(commands)
     return parser
