@@ -79,7 +79,7 @@ def facts_of(shown: Run, rows: Sequence[Row]) -> dict[str, Any]:
         "camera": dict(shown.camera),
         "took_s": round(shown.took_s, 1),
         "counters": shown.counters,
-        "samples": [asdict(sample) for sample in shown.samples],
+        "samples": [asdict(sample) | {"shared_memory": len(sample.shared_memory)} for sample in shown.samples],
         "seconds": lines,
     }
 
@@ -98,10 +98,11 @@ def plot(shown: Run) -> Image.Image:
         return {name: [getattr(sample.vitals[name], kind) for sample in samples] for name in PLOTTED}
 
     panels = (
-        Panel("memory, PSS, MB", of("pss_mb")),
+        Panel("memory, RSS, MB", of("rss_mb")),
+        Panel("anonymous memory, MB", of("anon_mb")),
         Panel("threads", of("threads")),
         Panel("open files", of("files")),
-        Panel("files in shared memory", {"all": [sample.shared_memory for sample in samples]}),
+        Panel("files in shared memory", {"all": [len(sample.shared_memory) for sample in samples]}),
     )
     minutes = [sample.at_s * shown.plan.speed / 60 for sample in samples]
     return picture(minutes, panels, x_title="minutes of stamped time")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -119,6 +120,13 @@ def test_errors_of_building_reach_the_caller() -> None:
     with pytest.raises(WeightsMissing):
         running.start()
     running.stop()
+
+
+def test_models_are_left_out_of_the_search_for_garbage_until_they_are_stopped() -> None:
+    with live() as (running, _):
+        assert gc.get_freeze_count() > 1000
+        running.stop()
+        assert gc.get_freeze_count() == 0
 
 
 def test_stopping_twice_and_putting_after_is_harmless() -> None:

@@ -17,6 +17,7 @@ from referent.errors import ReferentError
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
 SHARED_MEMORY = Path("/dev/shm")
+OURS = ("fastrtps_", "fastdds_", "psm_")
 STOP_LIMIT_S = 30.0
 POLL_S = 0.05
 LAST_LINES = 15
@@ -27,7 +28,8 @@ class Vital:
     """What one process takes of the machine at one moment."""
 
     rss_mb: float
-    pss_mb: float
+    pss_mb: float  # changes when others that share its libraries come or go
+    anon_mb: float  # what it shares with nobody and no file backs: where leaks are
     threads: int
     files: int
 
@@ -125,7 +127,9 @@ def vital(pid: int) -> Vital | None:
         status = dict(line.split(":", 1) for line in (own / "status").read_text().splitlines())
         pss = next(line for line in (own / "smaps_rollup").read_text().splitlines() if line.startswith("Pss:"))
         files = len(list((own / "fd").iterdir()))
-        return Vital(_mb(status["VmRSS"]), _mb(pss.split(":")[1]), int(status["Threads"]), files)
+        return Vital(
+            _mb(status["VmRSS"]), _mb(pss.split(":")[1]), _mb(status["RssAnon"]), int(status["Threads"]), files
+        )
     except (OSError, KeyError, StopIteration):
         return None
 
@@ -154,6 +158,28 @@ def shared_memory() -> set[str]:
     """Names of Fast DDS's files and of Python's shared pictures, of any process."""
     patterns = ("fastrtps_*", "sem.fastrtps_*", "fastdds_*", "sem.fastdds_*", "psm_*")
     return {path.name for pattern in patterns for path in SHARED_MEMORY.glob(pattern)}
+
+
+def shared_memory_of(pids: Sequence[int]) -> frozenset[str]:
+    """Names of what these processes, and what they started, have in shared memory."""
+    everyone = [*pids, *(child for pid in pids for child in children(pid))]
+    names = {name for pid in everyone for name in _mapped(pid)}
+    return frozenset(name for name in names if name.startswith(OURS))
+
+
+def dead_shared_memory() -> set[str]:
+    """Names of what is in shared memory and no process has."""
+    alive = {name for own in Path("/proc").glob("[0-9]*") for name in _mapped(int(own.name))}
+    return shared_memory() - alive - {f"{name}_el" for name in alive}
+
+
+def _mapped(pid: int) -> Iterator[str]:
+    try:
+        lines = (Path("/proc") / str(pid) / "maps").read_text().splitlines()
+    except OSError:
+        return
+    paths = (line.split(maxsplit=5)[5] for line in lines if f" {SHARED_MEMORY}/" in line)
+    yield from (Path(path).name for path in paths if not path.endswith("(deleted)"))
 
 
 def _command(pid: int) -> str:

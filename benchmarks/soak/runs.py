@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from soak.clip import prepared
-from soak.processes import Stage, Vital, grounder_of, shared_memory, stage, vital, zombies
+from soak.processes import Stage, Vital, dead_shared_memory, grounder_of, shared_memory_of, stage, vital, zombies
 
 FPS, SIZE_WH = 30.0, (640, 480)
 FRAMES = {"leave_and_return": 240, "tabletop": 150}
@@ -45,7 +45,7 @@ class Sample:
 
     at_s: float
     vitals: Mapping[str, Vital]
-    shared_memory: int
+    shared_memory: frozenset[str]  # the names of what these processes have there
     zombies: int
 
 
@@ -58,7 +58,7 @@ class Run:
     lines: list[Line]  # what the listener wrote, one a second
     samples: list[Sample]
     took_s: float
-    left_over: int  # files in shared memory afterwards that were not there before
+    left_over: int  # of the files these processes had in shared memory
 
     @property
     def counters(self) -> dict[str, int]:
@@ -91,7 +91,6 @@ def played(plan: Plan, folder: Path) -> Run:
     clip = prepared(folder.parent, scene=plan.scene, frames=FRAMES[plan.scene], fps=FPS, size_wh=SIZE_WH)
     for old in ("camera.json", "lines.jsonl", "memory.db", "memory.db-wal", "memory.db-shm"):
         (folder / old).unlink(missing_ok=True)
-    before = shared_memory()
     with stage(folder) as here:
         here.start("node", "referent_ros.node", *node_parameters(folder, **plan.settings))
         here.start("listener", "soak.listener", *listener_parameters(plan, folder))
@@ -102,7 +101,8 @@ def played(plan: Plan, folder: Path) -> Run:
         samples = _watched(here, folder, plan, begun_s)
         took_s = time.monotonic() - begun_s
         time.sleep(SETTLE_S)
-    return Run(plan, camera_told(folder), lines_of(folder), samples, took_s, len(shared_memory() - before))
+    ours = frozenset().union(*(sample.shared_memory for sample in samples))
+    return Run(plan, camera_told(folder), lines_of(folder), samples, took_s, len(dead_shared_memory() & ours))
 
 
 def listener_parameters(plan: Plan, folder: Path) -> list[str]:
@@ -154,4 +154,4 @@ def _sample(here: Stage, at_s: float) -> Sample:
     grounder = grounder_of(pids["node"])
     everyone = pids if grounder is None else pids | {"grounder": grounder}
     vitals = {name: found for name, pid in everyone.items() if (found := vital(pid)) is not None}
-    return Sample(round(at_s, 1), vitals, len(shared_memory()), len(zombies(list(pids.values()))))
+    return Sample(round(at_s, 1), vitals, shared_memory_of(list(pids.values())), len(zombies(list(pids.values()))))

@@ -19,7 +19,7 @@ from referent.errors import GrounderUnavailable, ReferentError
 from referent.frames.transforms import TransformBuffer
 from referent.geometry.registered_check import RegistrationWatch
 from referent.pipeline import Pipeline
-from referent.tracking.release import free_unused_memory
+from referent.tracking.release import exempt_from_search, free_unused_memory
 from referent.types import Array, FrameResult, Grounding, GroundingFailure, GroundingRequest, RgbdFrame
 
 MAX_COMMANDS = 64
@@ -116,6 +116,7 @@ class LivePipeline:
     def start(self) -> None:
         """Build the pipeline here and now, so that its errors reach the caller, then run it."""
         pipeline = self._make_pipeline(self._transforms)
+        exempt_from_search()
         self._thread = threading.Thread(target=self._run, args=(pipeline,), name="pipeline", daemon=True)
         self._thread.start()
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import time
+from pathlib import Path
 
 import pytest
 from doubles import ColorGrounder, ColorTracker
@@ -14,7 +17,7 @@ from referent.frames.transforms import TransformBuffer
 from referent.grounding.workers import ReplayWorker
 from referent.pipeline import Pipeline
 from referent.types import RgbdFrame, TrackedMask
-from referent_ros import camera_messages
+from referent_ros import camera_messages, left_overs
 from referent_ros.diagnostics import InputHealth, Inputs, input_status
 
 RED = {"red": (10, 10, 24, 24)}
@@ -92,3 +95,27 @@ def test_missing_numbers_are_lost_messages_and_a_publisher_may_start_anew(
         color.numbered(number)
     status = input_status(Inputs(color, color, (color,)), 1.0, publishers={}, values={})
     assert values_of(status)["/color/image_rect lost"] == str(lost)
+
+
+def test_the_shared_memory_of_killed_processes_is_removed_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(left_overs, "_YOUNG_S", -1.0)
+    dead, alive = "fastrtps_00000000deadbeef", "fastrtps_0123456789abcdef"
+    others = ["fastrtps_port7411", "fastrtps_port7411_el", "sem.fastrtps_port7411_mutex", "fastrtps_nolock", "psm_1"]
+    for name in [dead, f"{dead}_el", alive, f"{alive}_el", "fastrtps_00000000000c0ffe", *others]:
+        (tmp_path / name).touch()
+    held = os.open(tmp_path / f"{alive}_el", os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    assert left_overs.remove_dead_segments(tmp_path) == [dead]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(dead)]
+    assert len(list(tmp_path.iterdir())) == 3 + len(others)
+    os.close(held)
+    assert left_overs.remove_dead_segments(tmp_path) == [alive]
+
+
+def test_a_segment_that_is_just_being_made_is_left_alone(tmp_path: Path) -> None:
+    for name in ("fastrtps_0123456789abcdef", "fastrtps_0123456789abcdef_el"):
+        (tmp_path / name).touch()
+    assert left_overs.remove_dead_segments(tmp_path) == []
+    assert left_overs.remove_dead_segments(tmp_path / "not_on_linux") == []

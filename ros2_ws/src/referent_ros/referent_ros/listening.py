@@ -11,7 +11,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -26,6 +26,7 @@ from referent.messages import stamp_ns, transforms_from_tf
 from referent.types import RgbdFrame
 from referent_ros.diagnostics import InputHealth, Inputs, PairingHealth, input_status
 
+IMAGE_QUEUE = 10  # a third of a second at 30 Hz: so long the executor may be held up without a loss
 TRANSFORM_QUEUE = QoSProfile(depth=100)
 STATIC_TRANSFORM_QUEUE = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 INSTRUCTION_QUEUE = QoSProfile(depth=10)
@@ -44,7 +45,8 @@ class Listener:
         self._subscriptions: list[Subscription] = []
         self._health: dict[str, InputHealth] = {}
         self._wants_transforms = wants_transforms(config)
-        self._image_qos = QoSProfile(depth=5) if config.input.reliable else qos_profile_sensor_data
+        reliability = ReliabilityPolicy.RELIABLE if config.input.reliable else ReliabilityPolicy.BEST_EFFORT
+        self._image_qos = QoSProfile(depth=IMAGE_QUEUE, reliability=reliability)
         compressed = config.input.image_transport == "compressed"
         self._image_type = CompressedImage if compressed else Image
         self._color = "color/image_rect" + ("/compressed" if compressed else "")

@@ -17,6 +17,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.signals import SignalHandlerOptions
 
 from referent.errors import ReferentError
+from referent_ros.left_overs import remove_dead_segments
 
 DONE, WRONG_INPUT = 0, 2
 LAST_SPINS = 50
@@ -43,6 +44,7 @@ def run(make: Callable[[threading.Event], Runnable], arguments: Sequence[str] | 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    remove_dead_segments()
     # rclpy's own handlers would pull the context away from under callbacks in flight.
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     try:
