@@ -14,6 +14,7 @@ TOPICS = {
     "depth_camera_info": "depth/camera_info",
     "instruction": "instruction",
 }
+TRANSPORTS = {"color": "compressed", "depth": "compressedDepth"}  # whose topics have names of their own
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -29,6 +30,9 @@ def generate_launch_description() -> LaunchDescription:
         name="referent",
         output="screen",
         parameters=[LaunchConfiguration("parameters"), {"autostart": LaunchConfiguration("autostart")}],
-        remappings=[(topic, LaunchConfiguration(name)) for name, topic in TOPICS.items()],
+        remappings=[
+            *((topic, LaunchConfiguration(name)) for name, topic in TOPICS.items()),
+            *((f"{TOPICS[name]}/{kind}", [LaunchConfiguration(name), f"/{kind}"]) for name, kind in TRANSPORTS.items()),
+        ],
     )
     return LaunchDescription([*arguments, node])

@@ -7,6 +7,7 @@ from setuptools import setup
 PACKAGE = "referent_ros"
 # setuptools takes data files only by paths relative to this folder.
 REPOSITORY = Path("../../..")
+CONFIG_FOLDERS = ("config/cameras", "config/foxglove", "config/rviz", "config/sros2")
 
 
 def files(folder: str, pattern: str) -> list[str]:
@@ -23,6 +24,7 @@ setup(
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", files("launch", "*.launch.py")),
         (f"share/{PACKAGE}/config", files("config", "*.yaml") + files("config", "*.xml")),
+        *((f"share/{PACKAGE}/{folder}", files(folder, "*.*")) for folder in CONFIG_FOLDERS),
     ],
     install_requires=["setuptools"],
     zip_safe=False,
@@ -33,6 +35,7 @@ setup(
             f"camera = {PACKAGE}.camera:main",
             f"client = {PACKAGE}.client:main",
             f"speech = {PACKAGE}.speech:main",
+            f"health = {PACKAGE}.health:main",
         ]
     },
 )
