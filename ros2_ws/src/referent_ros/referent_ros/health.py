@@ -22,6 +22,7 @@ UNWELL = 1
 ACTIVE = "active"
 INPUT = "input"
 SPIN_S = 0.1
+ASK_AGAIN_S = 0.5  # an answer is lost when the node has not discovered its way back yet
 
 
 class Probe(Node):
@@ -49,13 +50,15 @@ class Probe(Node):
     def _unanswered(self) -> str | None:
         if not self._state.wait_for_service(timeout_sec=self._timeout_s):
             return f"no node {self._name!r} is there"
-        answer = self._state.call_async(GetState.Request())
-        rclpy.spin_until_future_complete(self, answer, timeout_sec=self._timeout_s)
-        if not answer.done():
+        deadline_s = time.monotonic() + self._timeout_s
+        while time.monotonic() < deadline_s:
+            answer = self._state.call_async(GetState.Request())
+            rclpy.spin_until_future_complete(self, answer, timeout_sec=ASK_AGAIN_S)
+            if answer.done():
+                label = answer.result().current_state.label
+                return None if label == ACTIVE else f"{self._name} is {label}"
             self._state.remove_pending_request(answer)
-            return f"{self._name} did not answer within {self._timeout_s:g} s"
-        label = answer.result().current_state.label
-        return None if label == ACTIVE else f"{self._name} is {label}"
+        return f"{self._name} did not answer within {self._timeout_s:g} s"
 
     def _faults(self) -> str | None:
         self._heard.clear()
