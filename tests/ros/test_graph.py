@@ -8,6 +8,7 @@ import sys
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from rclpy.action import get_action_server_names_and_types_by_node
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from robot import Robot, a_robot
+from robot import Robot, a_robot, overrides
 
+from referent_ros.health import Probe
 from referent_ros.speech import SpeechNode
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -171,23 +173,26 @@ def placed(tree: Any) -> Iterator[str]:
         yield from placed(tree["second"])
 
 
-def health(robot: Robot, *checks: dict[str, object]) -> list[tuple[int, str]]:
-    """Status and words of the executable for each set of parameters, asked all at once."""
-    probes = []
-    for parameters in checks:
-        given = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
-        command = [sys.executable, "-m", "referent_ros.health", *(["--ros-args", *given] if given else [])]
-        probes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-    robot.wait_for(lambda: all(probe.poll() is not None for probe in probes))
-    return [(probe.returncode, probe.communicate()[0]) for probe in probes]
+def complaint(robot: Robot, **settings: object) -> str | None:
+    """What a probe says while the robot goes on."""
+    with ThreadPoolExecutor(1) as pool:
+        probe = Probe(parameter_overrides=overrides(**settings))
+        said = pool.submit(probe.complaint)
+        robot.wait_for(said.done)
+        probe.destroy_node()
+    return said.result()
 
 
 def test_health_tells_a_node_that_works_from_one_that_does_not() -> None:
     with a_robot(start=False) as robot:
-        absent = {"node": "nobody", "timeout_s": 0.5}
-        assert health(robot, {}, absent) == [(1, "referent is unconfigured\n"), (1, "no node 'nobody' is there\n")]
+        assert complaint(robot) == "referent is unconfigured"
+        assert complaint(robot, node="nobody", timeout_s=0.2) == "no node 'nobody' is there"
         robot.node.start()
-        well, strict = health(robot, {"wait_s": 20.0}, {"strict": "true"})
-        assert well == (0, "well\n")
-        assert strict[0] == 1
-        assert "/color/image_rect" in strict[1]
+        assert complaint(robot, wait_s=20.0) is None
+        assert "/color/image_rect" in str(complaint(robot, strict=True))
+
+
+def test_health_is_an_exit_status_for_containers() -> None:
+    command = [sys.executable, "-m", "referent_ros.health", "--ros-args", "-p", "timeout_s:=0.2"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "no node 'referent' is there\n")

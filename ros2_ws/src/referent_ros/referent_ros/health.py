@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -28,8 +29,8 @@ ASK_AGAIN_S = 0.5  # an answer is lost when the node has not discovered its way 
 class Probe(Node):
     """Asks for the lifecycle state, then hears one round of diagnostics. Raises ConfigError for a wrong parameter."""
 
-    def __init__(self) -> None:
-        super().__init__(f"health_{os.getpid()}", enable_rosout=False, start_parameter_services=False)
+    def __init__(self, **node_options: Any) -> None:
+        super().__init__(f"health_{os.getpid()}", enable_rosout=False, start_parameter_services=False, **node_options)
         self._name = declare(self, "node", "referent", "name of the node that is looked after")
         self._timeout_s = declare(self, "timeout_s", 5.0, "how long the node may take to answer")
         self._wait_s = declare(self, "wait_s", 0.0, "how long it may take until it is well, as when models are loaded")
