@@ -193,6 +193,6 @@ def test_health_tells_a_node_that_works_from_one_that_does_not() -> None:
 
 
 def test_health_is_an_exit_status_for_containers() -> None:
-    command = [sys.executable, "-m", "referent_ros.health", "--ros-args", "-p", "timeout_s:=0.2"]
+    command = [sys.executable, "-m", "referent_ros.health", "--ros-args", "-p", "node:=nobody", "-p", "timeout_s:=0.2"]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (1, "no node 'referent' is there\n")
+    assert (done.returncode, done.stdout) == (1, "no node 'nobody' is there\n")

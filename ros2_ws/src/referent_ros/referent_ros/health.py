@@ -84,7 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The executable `health`."""
     rclpy.init(args=arguments)
     try:
-        wrong = Probe().complaint()
+        probe = Probe()
+        wrong = probe.complaint()
+        probe.destroy_node()
     except ReferentError as error:
         print(f"health: {error}", file=sys.stderr)
         return WRONG_INPUT
