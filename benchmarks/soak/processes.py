@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,6 +171,11 @@ def dead_shared_memory() -> set[str]:
     """Names of what is in shared memory and no process has."""
     alive = {name for own in Path("/proc").glob("[0-9]*") for name in _mapped(int(own.name))}
     return shared_memory() - alive - {f"{name}_el" for name in alive}
+
+
+def segments(names: Collection[str]) -> frozenset[str]:
+    """Those that hold messages and pictures: not ports, which are small and are taken over by their number."""
+    return frozenset(name for name in names if "_port" not in name)
 
 
 def _mapped(pid: int) -> Iterator[str]:

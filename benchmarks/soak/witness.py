@@ -57,7 +57,7 @@ class Witness:
         answer.add_done_callback(lambda _: done.set())
         if not done.wait(ANSWER_LIMIT_S) or not answer.result().success:
             raise ReferentError("referent/query_objects did not answer well")
-        return {known.id for known in answer.result().objects}
+        return {known.memory_id for known in answer.result().objects}
 
     def since(self, topic: str, moment_s: float) -> list[float]:
         """When something was heard after a moment."""

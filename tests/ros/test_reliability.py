@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import rclpy
 from doubles import ColorGrounder, ColorTracker
 from painted import painted
 from robot import Robot, a_robot
@@ -49,6 +55,26 @@ def pour(robot: Robot, count: int) -> list[float]:
     statuses = [status for message in robot.heard["diagnostics"][told:] for status in message.status]
     values = [values_of(status) for status in statuses if status.name == "referent: pipeline"]
     return [float(each["age_p50_s"]) for each in values if "age_p50_s" in each]
+
+
+def segments_of(pid: int) -> set[str]:
+    """Shared memory of Fast DDS that a process has, ports aside."""
+    return set(re.findall(r"/dev/shm/(fastrtps_[0-9a-f]{16})", Path(f"/proc/{pid}/maps").read_text()))
+
+
+def present() -> set[str]:
+    return {path.name for path in left_overs.SHARED_MEMORY.iterdir()}
+
+
+@contextmanager
+def rclpy_context() -> Iterator[None]:
+    rclpy.init()
+    node = rclpy.create_node("survivor")
+    try:
+        yield
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
 
 
 def values_of(status: object) -> dict[str, str]:
@@ -112,6 +138,23 @@ def test_the_shared_memory_of_killed_processes_is_removed_and_nothing_else(
     assert len(list(tmp_path.iterdir())) == 3 + len(others)
     os.close(held)
     assert left_overs.remove_dead_segments(tmp_path) == [alive]
+
+
+def test_a_killed_process_leaves_a_segment_that_the_next_one_removes() -> None:
+    code = "import rclpy, time; rclpy.init(); node = rclpy.create_node('victim'); print(flush=True); time.sleep(60)"
+    victim = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert victim.stdout is not None
+    with victim, rclpy_context():  # this process lives in the same domain, and its segment is to stay
+        victim.stdout.readline()
+        own, theirs = (segments_of(pid) for pid in (os.getpid(), victim.pid))
+        victim.kill()
+        victim.wait()
+        assert theirs - own <= present()
+        time.sleep(1.1)
+        left_overs.remove_dead_segments()
+        assert not (theirs - own) & present()
+        assert own
+        assert own <= present()
 
 
 def test_a_segment_that_is_just_being_made_is_left_alone(tmp_path: Path) -> None:
