@@ -1,4 +1,4 @@
-"""docs/planners.md: every Python block of it is run against our messages; MoveIt's and GPD's are stand-ins."""
+"""docs/grasping.md: every Python block of it is run against our messages; MoveIt's and GPD's are stand-ins."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from referent_ros import camera_messages, result_messages
 from referent_ros.clouds import scene_cloud_message
 
 ROOT = Path(__file__).resolve().parents[2]
-GUIDE = ROOT / "docs" / "planners.md"
+GUIDE = ROOT / "docs" / "grasping.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
 
 
@@ -89,7 +89,7 @@ def guide(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_the_guide_has_a_block_for_each_planner_and_the_readme_leads_to_it() -> None:
     names = re.findall(r"^def (\w+)", "\n".join(BLOCKS), re.MULTILINE)
     assert names == ["may_be_grasped", "collision_object", "cloud_indexed", "contact_graspnet_input"]
-    assert "docs/planners.md" in (ROOT / "README.md").read_text()
+    assert "docs/grasping.md" in (ROOT / "README.md").read_text()
 
 
 def test_a_detection_becomes_a_box_of_the_planning_scene(guide: dict[str, Any]) -> None:
