@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from geometry_msgs.msg import PoseStamped
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import PoseStamped, Quaternion, Transform, Vector3
 from nav2_msgs.action import FollowObject, NavigateToPose
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.action.server import ServerGoalHandle
@@ -27,7 +30,7 @@ from robot import Robot, a_robot, overrides
 from referent.config import Config
 from referent.errors import ConfigError
 from referent.frames.transforms import TransformBuffer
-from referent.geometry.poses import rigid, rigid_inverse
+from referent.geometry.poses import rigid, rigid_inverse, rotation_from_quaternion
 from referent.grounding.workers import ReplayWorker
 from referent.pipeline import Pipeline
 from referent.sources.simulation.scenes import named_scene
@@ -287,6 +290,12 @@ def test_a_place_that_cannot_be_reached_is_followed_by_the_next_one_round_the_th
     assert math.degrees(turn) == pytest.approx(45, abs=3)
 
 
+def test_a_dry_run_says_where_it_would_go_and_sends_nothing(world: World) -> None:
+    node, errand = world.sent(phrase="red mug", dry_run=True, follow=True)
+    assert re.fullmatch(r"would go to 3\.\d\d [12]\.\d\d, -?\d+ deg in 'map'", world.come_back(errand, node))
+    assert world.nav2.goals == []
+
+
 @pytest.mark.parametrize("follow", [False, True])
 def test_for_a_thing_that_nobody_has_seen_no_goal_is_sent(world: World, follow: bool) -> None:
     node, errand = world.sent(phrase="the purple teapot", follow=follow)
@@ -399,3 +408,19 @@ def test_every_place_round_a_box_leaves_the_distance_and_faces_it(turn_deg: floa
         toward = np.array([1.0 - place.x_m, 2.0 - place.y_m])
         looks = np.array([math.cos(place.yaw_rad), math.sin(place.yaw_rad)])
         assert looks @ toward / np.linalg.norm(toward) == pytest.approx(1)
+
+
+def test_the_guides_lines_for_a_map_that_jumped_keep_things_where_they_are_on_the_floor() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "navigation.md").read_text()
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    defined: dict[str, Any] = {}
+    exec(compile(block, "docs/navigation.md", "exec"), defined)
+    quarter = math.sqrt(0.5)
+    before = Transform(translation=Vector3(x=1.0), rotation=Quaternion(w=1.0))
+    after = Transform(translation=Vector3(y=5.0), rotation=Quaternion(z=quarter, w=quarter))
+    request = defined["reexpress_request"](before, after)
+    # A thing 2 m before odom's origin: at 3, 0 in the old map, at 0, 7 in the new one.
+    t, q = request.new_from_old.translation, request.new_from_old.rotation
+    new_from_old = rigid(rotation_from_quaternion(np.array([q.x, q.y, q.z, q.w])), np.array([t.x, t.y, t.z]))
+    assert new_from_old @ [3, 0, 0, 1] == pytest.approx([0, 7, 0, 1])
+    assert request.since == Time()

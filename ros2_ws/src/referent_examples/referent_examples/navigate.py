@@ -58,6 +58,7 @@ class NavigateNode(Node):
         self._ask_model = declare(self, "ask_model", False, "let the grounder look at remembered pictures")
         self._look_s = declare(self, "look_s", 10.0, "to find what is to be followed")
         self._by_frame = declare(self, "by_frame", False, "give Nav2 tf object_<id> instead of ~/target_pose")
+        self._dry_run = declare(self, "dry_run", False, "say where the robot would go, and send no goal")
         self._max_s = declare(self, "max_s", 0.0, "to follow; 0 = until Nav2 ends it")
         server = declare(self, "server", "referent", "name of Referent's node")
         self._target_pose = self.resolve_topic_name(f"{server}/target_pose")
@@ -68,7 +69,7 @@ class NavigateNode(Node):
 
     async def reach(self) -> str:
         """Go there, or after it; says what was done. Raises NotReached."""
-        if not self._follow:
+        if self._dry_run or not self._follow:
             return await self._go_to(await self._remembered())
         try:
             return await self._go_after_it()
@@ -116,7 +117,10 @@ class NavigateNode(Node):
         )
         why = f"sides is {self._sides}"
         for stand in islice(places, max(self._sides, 0)):
-            self.get_logger().info(f"going to {stand.x_m:.2f} {stand.y_m:.2f}, {math.degrees(stand.yaw_rad):.0f} deg")
+            where = f"{stand.x_m:.2f} {stand.y_m:.2f}, {math.degrees(stand.yaw_rad):.0f} deg"
+            if self._dry_run:
+                return f"would go to {where} in {known.pose.header.frame_id!r}"
+            self.get_logger().info(f"going to {where}")
             goal = NavigateToPose.Goal(pose=self._pose_message(stand, known.pose.header.frame_id))
             ended = await self._goals.ended(await self._goals.send(DRIVE, goal))
             if ended.status == GoalStatus.STATUS_SUCCEEDED:
