@@ -184,15 +184,30 @@ def test_silence_says_nothing() -> None:
         assert (room.instructions, room.states) == ([], ["listening"])
 
 
-def test_a_wav_file_waits_for_ears_and_then_ends_the_node(said: Any, tmp_path: Path) -> None:
-    with wave.open(str(tmp_path / "said.wav"), "wb") as file:
+def a_recording(said: Any, folder: Path) -> str:
+    with wave.open(str(folder / "said.wav"), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(16_000)
         file.writeframes(said.tobytes())
-    with a_room(("undo", 0.9), source="file", file=str(tmp_path / "said.wav")) as room:
+    return str(folder / "said.wav")
+
+
+def test_a_wav_file_waits_for_ears_and_then_ends_the_node(said: Any, tmp_path: Path) -> None:
+    with a_room(("undo", 0.9), source="file", file=a_recording(said, tmp_path)) as room:
         room.wait_for(lambda: room.instructions == ["undo"])
         room.wait_for(room.node._stop.is_set)
+
+
+def test_a_wav_file_in_which_nothing_is_understood_says_so(
+    said: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with a_room(("", 0.0), source="file", file=a_recording(said, tmp_path)) as room:
+        room.wait_for(room.node._stop.is_set)
+        assert room.instructions == []
+    log = capfd.readouterr().err
+    assert "playing as soon as somebody listens to /instruction" in log
+    assert "said.wav: nothing was understood; 1 utterances were no sentence of speech.vocabulary, 0 sounds" in log
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,16 @@ def test_a_sound_too_short_for_a_word_is_counted_and_dropped() -> None:
     assert listener.too_short == 1
 
 
+def test_voice_that_is_no_sentence_is_counted_and_dropped(speaker: Speaker) -> None:
+    class Puzzled:
+        def recognize(self, samples: Array) -> tuple[str, float]:
+            return "", 0.0
+
+    listener = Listener(CONFIG, Puzzled())
+    assert heard_in(listener, speaker.say("lovely weather today")) == []
+    assert (listener.without_words, listener.too_short) == (1, 0)
+
+
 def test_words_nobody_can_pronounce_are_named_and_left_out() -> None:
     vocabulary = Vocabulary(things=("mug", "xqzt"), wishes=("find",))
     assert SphinxRecognizer(vocabulary).unknown_words == ("xqzt", "xqzts")  # one, and several of it

@@ -26,6 +26,7 @@ class Listener:
         """Loads the configured recogniser unless one is given. Raises ConfigError or WeightsMissing."""
         self.recognizer = recognizer or load_recognizer(config)
         self._config = config
+        self.without_words = 0  # utterances that were no sentence
         self.reset()
 
     def reset(self) -> None:
@@ -53,4 +54,6 @@ class Listener:
 
     def _recognized(self, utterances: list[Utterance]) -> list[Heard]:
         heard = [(*self.recognizer.recognize(each.samples), each.stamp_ns) for each in utterances]
-        return [Heard(*each) for each in heard if each[0]]
+        understood = [Heard(*each) for each in heard if each[0]]
+        self.without_words += len(heard) - len(understood)
+        return understood

@@ -61,6 +61,7 @@ class SpeechNode(Node):
         self.create_timer(PERIOD_S, self._tell_diagnostics)
         self._run(self._recognize)
         if self._file is not None:
+            self.get_logger().info(f"playing as soon as somebody listens to {self._voice.topic_name}")
             self._waiting = self.create_timer(LISTENER_PERIOD_S, self._play_when_heard)
         elif self._config.source == "microphone":
             self._microphone = Microphone(self._config.microphone, self._config.sample_rate_hz, self._config.channels)
@@ -119,6 +120,11 @@ class SpeechNode(Node):
             self._hear(chunk, self.get_clock().now().nanoseconds)
         for heard in self._listener.finish():
             self._say(heard)
+        if not self._counts["heard"] + self._counts["asked_to_repeat"]:
+            self.get_logger().warning(
+                f"{self._config.file}: nothing was understood; {self._listener.without_words} utterances were no "
+                f"sentence of speech.vocabulary, {self._listener.too_short} sounds too short"
+            )
         self._stop.set()
 
     def _recognize(self) -> None:
@@ -137,16 +143,23 @@ class SpeechNode(Node):
         if heard.confidence >= self._config.min_confidence:
             self._counts["heard"] += 1
             self._voice.publish(String(data=heard.text))
-            self._tell(f"heard {heard.confidence:.2f}: {heard.text}")
+            told = f"heard {heard.confidence:.2f}: {heard.text}"
         else:
             self._counts["asked_to_repeat"] += 1
-            self._tell(f"please repeat {heard.confidence:.2f}: {heard.text}")
+            told = f"please repeat {heard.confidence:.2f}: {heard.text}"
+        self.get_logger().info(told)
+        self._tell(told)
 
     def _tell(self, text: str) -> None:
         self._status.publish(String(data=text))
 
     def _tell_diagnostics(self) -> None:
-        counts = {**self._counts, "too_short": self._listener.too_short, "dropped_chunks": self._queue.dropped}
+        counts = {
+            **self._counts,
+            "without_words": self._listener.without_words,
+            "too_short": self._listener.too_short,
+            "dropped_chunks": self._queue.dropped,
+        }
         waits = self._config.source == "topic" and not self._counts["chunks"]
         status = DiagnosticStatus(
             level=DiagnosticStatus.WARN if waits or self._queue.dropped else DiagnosticStatus.OK,
