@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import struct
 
+from referent.errors import BadMessage
 from referent.types import Array
 
+LARGEST_PIXELS = 1 << 25  # of what a picture or a camera promises: room is made before pixels are seen
 _PNG_START, _JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 _PNG_SIZE, _JPEG_SIZE, _JPEG_LENGTH = struct.Struct(">II"), struct.Struct(">HH"), struct.Struct(">H")
 _SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start of frame, of whatever kind (ITU T.81)
@@ -18,6 +20,15 @@ def coded_size(data: Array) -> tuple[int, int] | None:
         width, height = _PNG_SIZE.unpack_from(start, 16)
         return width, height
     return _jpeg_size(data) if start.startswith(_JPEG_START) else None
+
+
+def require_size(data: Array, name: str, *, known: str = "jpeg and png are read") -> None:
+    """Raise BadMessage unless `data` is a jpeg or png of a size there is room for; `name` is what to call it."""
+    size = coded_size(data)
+    if size is None:
+        raise BadMessage(f"{name}: cannot be decoded ({data.size} bytes): {known}")
+    if size[0] * size[1] > LARGEST_PIXELS:
+        raise BadMessage(f"{name}: {size[0]}x{size[1]} pixels are more than {LARGEST_PIXELS}")
 
 
 def _jpeg_size(data: Array) -> tuple[int, int] | None:

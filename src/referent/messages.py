@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from referent.coded_size import coded_size
+from referent.coded_size import LARGEST_PIXELS, require_size
 from referent.errors import BadMessage, DepthNotRegistered
 from referent.rvl import counts_from_rvl
 from referent.types import Array, Intrinsics
@@ -41,7 +41,6 @@ _EYE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _DEPTH_HEADER = struct.Struct("<iff")  # ConfigHeader of compressed_depth_image_transport: format, quantisation a, b
 _LARGEST_SIDE_PX = 1 << 15
-_LARGEST_PIXELS = 1 << 25  # of what camera_info or a compressed image promises: room is made before pixels are seen
 
 
 @dataclass(frozen=True)
@@ -132,8 +131,8 @@ def intrinsics_from_camera_info(msg: Any) -> Intrinsics:
         raise BadMessage("camera_info is uncalibrated (K[0] is 0): calibrate the camera or publish its intrinsics")
     seen = (p[0], p[5], p[2], p[6]) if p[0] != 0 else (k[0], k[4], k[2], k[5])
     width, height = _sent_size(msg)
-    if width * height > _LARGEST_PIXELS:
-        raise BadMessage(f"camera_info: {width}x{height} pixels are more than {_LARGEST_PIXELS}")
+    if width * height > LARGEST_PIXELS:
+        raise BadMessage(f"camera_info: {width}x{height} pixels are more than {LARGEST_PIXELS}")
     try:
         return Intrinsics(width, height, *_in_sent_image(msg, *seen))
     except ValueError as error:
@@ -250,11 +249,7 @@ def _counts(picture: Array, kind: str) -> Array:
 
 
 def _decoded(data: Array, flags: int, kind: str, *, known: str) -> Array:
-    width, height = coded_size(data) or (0, 0)
-    if width * height > _LARGEST_PIXELS:
-        raise BadMessage(
-            f"compressed image of format {kind!r}: {width}x{height} pixels are more than {_LARGEST_PIXELS}"
-        )
+    require_size(data, f"compressed image of format {kind!r}", known=known)
     try:
         picture = cv2.imdecode(data, flags) if data.size else None
     except cv2.error as error:

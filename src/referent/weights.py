@@ -132,6 +132,10 @@ def fetch(
             continue
         if file.url is None:
             raise WeightsMissing(f"{name}: {file.path} {_problem(file)} and has no download address; {_way_out(entry)}")
+        if file.sha256 is None or file.size_bytes is None:
+            raise WeightsMissing(
+                f"{name}: {file.path.name} has no sha256 and size_bytes in {REGISTRY_FILE}: not fetched"
+            )
         _download(entry, file, on_progress)
     check(entry)
     return entry
@@ -293,6 +297,8 @@ def _download(entry: ModelEntry, file: ModelFile, on_progress: Callable[[str, in
             reply.raise_for_status()
             for block in reply.iter_bytes(1 << 20):
                 sink.write(block)
+                if file.size_bytes is not None and sink.tell() > file.size_bytes:
+                    raise WeightsMissing(f"{entry.name}: {file.url} sent more than the {file.size_bytes} bytes it has")
                 if on_progress is not None:
                     on_progress(file.path.name, sink.tell(), file.size_bytes)
         problem = _problem(ModelFile(part, file.size_bytes, file.sha256))

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from referent.coded_size import require_size
 from referent.config import GeometryConfig, InputConfig
 from referent.errors import BadMessage
 from referent.geometry.camera import known_depth
@@ -179,13 +180,13 @@ def _depth_image(path: Path, unit_m: float, max_depth_m: float) -> Array:
 def _depth_npy(path: Path) -> Array:
     _bytes(path)
     try:
-        depth = np.load(path, allow_pickle=False)
+        depth = np.load(path, allow_pickle=False, mmap_mode="r")  # makes no more room than the file has
     except (ValueError, EOFError, OSError) as error:
         raise BadMessage(f"{path}: not a NumPy array ({error})") from error
     if not isinstance(depth, np.ndarray) or depth.dtype != np.float32 or depth.ndim != 2:
         found = f"{depth.dtype} {depth.shape}" if isinstance(depth, np.ndarray) else "an archive"
         raise BadMessage(f"{path}: depth is {found}; float32 (H, W) in metres is needed")
-    return depth
+    return np.array(depth)
 
 
 def _json(path: Path) -> Any:
@@ -197,8 +198,9 @@ def _json(path: Path) -> Any:
 
 def _image(path: Path, flags: int) -> Array:
     data = np.frombuffer(_bytes(path), np.uint8)
+    require_size(data, str(path), known="not an image that can be read (PNG or JPEG is needed)")
     try:
-        image = cv2.imdecode(data, flags) if data.size else None
+        image = cv2.imdecode(data, flags)
     except cv2.error as error:
         raise BadMessage(f"{path}: not an image that can be read ({error.err})") from error
     if image is None:

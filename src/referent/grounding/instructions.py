@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from unicodedata import category
 
 from referent.errors import BadInstruction
 from referent.grounding.conversation import Conversation
@@ -15,15 +16,23 @@ from referent.grounding.wording import chosen_name, words_of
 from referent.types import Prompt, Provenance, RegroundReason, Target, TrackState
 
 MAX_INSTRUCTION_CHARS = 1000
+_UNSPEAKABLE = ("Cc", "Cf", "Co", "Cs", "Cn")  # Unicode's control, format, private, surrogate and unassigned
+_JOINERS = "\u200c\u200d"  # are spelling in Persian and Hindi, and in emoji
 
 
 def clean_instruction(instruction: str) -> str:
-    """The instruction with its whitespace tidied. Raises BadInstruction when nothing or far too much is left."""
+    """The instruction with its whitespace tidied.
+
+    Raises BadInstruction when nothing or far too much is left, or what nobody says: control and format characters.
+    """
     text = " ".join(instruction.split())
     if not text:
         raise BadInstruction(f"the instruction {instruction!r} is empty; say what to look for, e.g. 'the red mug'")
     if len(text) > MAX_INSTRUCTION_CHARS:
         raise BadInstruction(f"the instruction has {len(text)} characters, at most {MAX_INSTRUCTION_CHARS} are taken")
+    for character in text:
+        if category(character) in _UNSPEAKABLE and character not in _JOINERS:
+            raise BadInstruction(f"the instruction holds the character U+{ord(character):04X}; plain text is taken")
     return text
 
 

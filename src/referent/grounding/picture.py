@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from referent.coded_size import require_size
 from referent.config import GrounderConfig
 from referent.errors import BadInstruction, BadMessage
 from referent.grounding import backends
@@ -69,9 +70,10 @@ def _read_picture(path: Path) -> Array:
         data = np.frombuffer(Path(path).read_bytes(), np.uint8)
     except OSError as error:
         raise BadMessage(f"{path} cannot be read ({error.strerror})") from error
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    require_size(data, str(path))
+    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
     if bgr is None:
-        raise BadMessage(f"{path} is no picture that can be read (PNG, JPEG and the like are)")
+        raise BadMessage(f"{path} is no picture that can be read; is it a whole PNG or JPEG?")
     return np.ascontiguousarray(np.asarray(bgr)[..., ::-1])
 
 

@@ -6,6 +6,7 @@ bundled `referent-qwen3vl-tiny` is trained on exactly this text, so a change her
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,12 +20,22 @@ QUESTION_HEAD = 'Locate every object that matches the description "'
 QUESTION_TAIL = '" in the image. Report bbox coordinates in JSON format. If nothing matches, answer [].'
 TRACKS_HEAD = " The robot follows these already, by number: "
 
+# Templates mark turns and pictures as <|im_start|>, <image>, [INST], {{...}}: words hold no such brackets.
+_WORDS = str.maketrans({'"': "'", "<": "(", ">": ")", "[": "(", "]": ")", "{": "(", "}": ")"})
+_ANSWER = str.maketrans({"<": "(", ">": ")"})  # which is JSON as a rule
+_MARKS = re.compile(r"\[(?=/?INST)|\{(?=[{%])")  # that JSON does not have
+
 Message = dict[str, Any]
 
 
 def tidy_expression(expression: str) -> str:
-    """`expression` on one line, without the quotes and closing marks that would end the quotation early."""
-    return " ".join(expression.replace('"', "'").split()).strip(" .!?,;:")
+    """`expression` on one line, without what would end the quotation or, in a chat template, the turn."""
+    return " ".join(expression.translate(_WORDS).split()).strip(" .!?,;:")
+
+
+def tidy_answer(answer: str) -> str:
+    """A grounder's earlier answer without the marks of a chat template."""
+    return _MARKS.sub("(", answer.translate(_ANSWER))
 
 
 def question(expression: str) -> str:
@@ -43,7 +54,7 @@ def chat_messages(expression: str, history: Sequence[Turn] = ()) -> list[Message
         picture: list[Message] = [{"type": "image"}] if index == 0 else []
         messages.append({"role": "user", "content": [*picture, _text(question(asked))]})
         if index < len(history):
-            messages.append({"role": "assistant", "content": [_text(history[index].answer)]})
+            messages.append({"role": "assistant", "content": [_text(tidy_answer(history[index].answer))]})
     return messages
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from referent.coded_size import LARGEST_PIXELS, coded_size
 from referent.types import Array
 
 MARGIN = 0.5  # of the box's sides on every side, as a grounder is shown a region it is asked about again
@@ -52,5 +53,8 @@ def jpeg_from_rgb(rgb: Array) -> bytes:
 
 def rgb_from_jpeg(data: bytes) -> Array | None:
     """(H, W, 3) uint8; None when the bytes are no picture."""
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    coded = np.frombuffer(data, np.uint8)
+    width, height = coded_size(coded) or (0, 0)
+    wrong = width * height == 0 or width * height > LARGEST_PIXELS
+    picture = None if wrong else cv2.imdecode(coded, cv2.IMREAD_COLOR)
     return None if picture is None else np.ascontiguousarray(picture[..., ::-1])

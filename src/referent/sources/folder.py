@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from referent.coded_size import require_size
 from referent.errors import BadMessage
 from referent.messages import metres_from_counts
 from referent.sources.bag_writer import OPTICAL_FRAME, BagWriter
@@ -72,7 +73,9 @@ class PictureFolder:
     def _picture(self, path: Path, flags: int) -> Array:
         import cv2
 
-        picture = cv2.imdecode(np.frombuffer(path.read_bytes() or b"\0", np.uint8), flags)
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+        require_size(data, str(path))
+        picture = cv2.imdecode(data, flags)
         if picture is None:
             raise BadMessage(f"{path}: cannot be decoded; is it a whole picture?")
         have, want = picture.shape[1::-1], (self.intrinsics.width, self.intrinsics.height)

@@ -31,9 +31,9 @@ class Seq2SeqRecognizer:
         self._device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         dtype = torch.float16 if self._device == "cuda" else torch.float32
         try:
-            self._processor = AutoProcessor.from_pretrained(model, local_files_only=True)
+            self._processor = AutoProcessor.from_pretrained(model, local_files_only=True, trust_remote_code=False)
             self._model = AutoModelForSpeechSeq2Seq.from_pretrained(
-                model, local_files_only=True, dtype=dtype, use_safetensors=True
+                model, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=dtype
             )
         except (OSError, ValueError, KeyError) as error:
             raise WeightsMissing(f"speech.model: {model}: {' '.join(str(error).split())[:300]}") from error

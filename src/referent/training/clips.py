@@ -95,7 +95,7 @@ class ClipFolder:
 
     def draw(self, rng: np.random.Generator) -> Clip:
         """One clip at random."""
-        with np.load(self._paths[rng.integers(len(self._paths))]) as file:
+        with np.load(self._paths[rng.integers(len(self._paths))], allow_pickle=False) as file:
             return Clip(file["rgb"], file["ids"])
 
 

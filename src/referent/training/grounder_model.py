@@ -134,7 +134,9 @@ def start_from(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> 
 
     Raises RuntimeError when its layers are of another size.
     """
-    before = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    before = Qwen3VLForConditionalGeneration.from_pretrained(
+        folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
+    )
     known = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True).get_vocab()
     state = before.state_dict()
     name = "model.language_model.embed_tokens.weight"

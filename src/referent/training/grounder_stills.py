@@ -72,7 +72,7 @@ def write_still(still: Still, path: Path) -> None:
 
 def read_still(path: Path) -> Still:
     """The still in `path`."""
-    with np.load(path) as stored:
+    with np.load(path, allow_pickle=False) as stored:
         objects = tuple(_object_from_plain(plain) for plain in json.loads(str(stored["objects"])))
         return Still(stored["rgb"].tobytes(), stored["ids"].tobytes(), stored["parts"].tobytes(), objects)
 

@@ -244,7 +244,7 @@ def load_checkpoint(training: Training, output: Path) -> None:
     path = output / "checkpoint.pt"
     if not path.exists():
         raise ReferentError(f"{path}: no checkpoint to resume from; start without --resume")
-    state = torch.load(path, map_location=training.model.device)
+    state = torch.load(path, map_location=training.model.device, weights_only=True)
     training.model.load_state_dict(state["model"])
     training.average = state["average"]
     for optimizer, saved in zip(training.optimizers, state["optimizers"], strict=True):

@@ -16,6 +16,7 @@ from std_msgs.msg import Header
 
 from referent.errors import BadInstruction, ReferentError, TransformUnavailable
 from referent.geometry.poses import rigid, rigid_inverse, rotation_from_quaternion, transform_pose
+from referent.grounding.instructions import clean_instruction
 from referent.live import LivePipeline
 from referent.memory import ObjectMemory, Remembered, match_by_model
 from referent.recall import asking
@@ -25,7 +26,6 @@ from referent_ros.services import answering
 from referent_ros.waiting import answered
 
 DEFAULT_LIMIT = 20
-MAX_PHRASE_CHARS = 1000
 NO_MEMORY = "nothing is remembered: configure the node, with memory.frame set"
 
 
@@ -62,9 +62,7 @@ class RecallServices:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _query(self, request: QueryObjects.Request, response: QueryObjects.Response) -> str:
-        memory, phrase = self._opened(), request.phrase.strip()
-        if len(phrase) > MAX_PHRASE_CHARS:
-            raise BadInstruction(f"the phrase has {len(phrase)} characters, at most {MAX_PHRASE_CHARS} are taken")
+        memory, phrase = self._opened(), clean_instruction(request.phrase) if request.phrase.strip() else ""
         asked_from_fixed = self._way_to(request.frame)
         near_m, radius_m = _near(request, rigid_inverse(asked_from_fixed))
         find = partial(memory.find, near_m=near_m, radius_m=radius_m, now_ns=self._now_ns())

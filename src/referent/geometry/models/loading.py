@@ -16,6 +16,7 @@ from referent.types import Array
 UNITS = ("auto", "mm", "m")
 MESHES = (".obj", ".ply", ".stl")
 POINT_LISTS = (".xyz", ".txt", ".npy")
+LARGEST_BYTES = 1 << 28  # of a model's file
 _TABLE_M = 3.0
 _LEAST_POINTS = 100
 
@@ -30,6 +31,8 @@ def load_model(path: Path | str, *, unit: str = "auto", name: str = "") -> Objec
     path = Path(path)
     if unit not in UNITS:
         raise ConfigError(f"{path}: unit {unit!r} is not one of {', '.join(UNITS)}")
+    if path.is_file() and path.stat().st_size > LARGEST_BYTES:
+        raise ConfigError(f"{path}: {path.stat().st_size} bytes are more than {LARGEST_BYTES}; reduce the model")
     if path.suffix.lower() in MESHES:
         surface, corners = _read_mesh(path)
     elif path.suffix.lower() in POINT_LISTS:
@@ -98,7 +101,7 @@ def _read_mesh(path: Path) -> tuple[Surface | None, Array]:
 def _read_points(path: Path) -> Array:
     try:
         if path.suffix.lower() == ".npy":
-            points = np.load(path, allow_pickle=False)
+            points = np.load(path, allow_pickle=False, mmap_mode="r")  # makes no more room than the file has
         else:
             points = np.loadtxt(path, delimiter="," if "," in path.read_text()[:1000] else None, ndmin=2)
         points = np.asarray(points, np.float64)

@@ -1,18 +1,23 @@
 """A multimodal LLM behind an OpenAI-compatible server (vLLM, SGLang, Ollama, llama.cpp, hosted) as a grounder.
 
 The key is read from the environment variable the configuration names and appears in no message. Answers are bounded in
-size and time, and redirects are refused: they could carry the picture and the key to another host.
+size and time and taken unpacked only; redirects are refused, and plain http goes past proxies of the environment: both
+could carry the picture and the key to another host. Certificates are checked (by httpx).
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import logging
 import math
 import os
+import re
 import socket
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import cv2
@@ -36,7 +41,7 @@ class OpenAIGrounder:
 
     def __init__(self, config: GrounderConfig, transport: httpx.BaseTransport | None = None) -> None:
         self._address = _address(config.url)
-        key = os.environ.get(config.api_key_env, "")
+        key = os.environ.get(_variable(config.api_key_env), "")
         if not key.isascii() or not key.isprintable():
             raise ConfigError(
                 f"grounder.api_key_env: the key in {config.api_key_env} holds characters no header may hold"
@@ -44,11 +49,13 @@ class OpenAIGrounder:
         self._config = config
         self._key = key
         self._line = _Line()
+        logging.getLogger("httpcore").setLevel(logging.INFO)  # its DEBUG repeats what a server says, a quoted key too
         self._client = httpx.Client(
             timeout=httpx.Timeout(config.timeout_s),
             limits=httpx.Limits(max_connections=1),  # so that the newest connection is the one in use
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+            headers={"Accept-Encoding": "identity", **({"Authorization": f"Bearer {key}"} if key else {})},
             follow_redirects=False,
+            trust_env=self._address.startswith("https:"),  # a proxy would read what goes to plain http
             transport=transport,
         )
 
@@ -109,33 +116,45 @@ class OpenAIGrounder:
         }
 
     def _post(self, body: Mapping[str, Any], deadline_s: float) -> bytes:
-        """The body of the server's answer. Raises GrounderUnavailable."""
+        """The body of the server's answer, without the key. Raises GrounderUnavailable."""
         address = self._address
         try:
-            with self._client.stream("POST", address, json=body, extensions={"trace": self._line.notice}) as reply:
-                content = self._read(reply, deadline_s)
-        except httpx.TimeoutException as error:
-            raise GrounderUnavailable(f"{address} did not answer within {self._config.timeout_s:g} s") from error
+            with (
+                self._line.until(deadline_s),
+                self._client.stream("POST", address, json=body, extensions={"trace": self._line.notice}) as reply,
+            ):
+                content = self._read(reply)
         except httpx.HTTPError as error:
-            raise GrounderUnavailable(f"{address} cannot be used ({type(error).__name__}: {error})") from error
+            if isinstance(error, httpx.TimeoutException) or time.perf_counter() >= deadline_s:
+                raise self._late() from None
+            said = f"{type(error).__name__}: {self._without_key(str(error))}"
+            raise GrounderUnavailable(f"{address} cannot be used ({said})") from None  # it may quote what was sent
+        if time.perf_counter() >= deadline_s:  # to be hung up on looks like the end of an answer without a length
+            raise self._late()
         if reply.is_redirect:
             raise GrounderUnavailable(f"{address} redirects elsewhere; set grounder.url to the server's own address")
         if reply.status_code != httpx.codes.OK:
-            said = " ".join(content.decode("utf-8", "replace").split())
-            said = (said.replace(self._key, "***") if self._key else said)[:_SHOWN]  # some servers quote a wrong key
+            said = _shown(self._without_key(content.decode("utf-8", "replace")))
             raise GrounderUnavailable(f"{address} answered {reply.status_code}{_advice(reply.status_code)}: {said}")
-        return content
+        return content.replace(self._key.encode(), b"***") if self._key else content
 
-    def _read(self, reply: httpx.Response, deadline_s: float) -> bytes:
-        """At most `max_reply_bytes`, until the deadline: a server that drips bytes must not hold the worker."""
+    def _read(self, reply: httpx.Response) -> bytes:
+        """At most `max_reply_bytes`, which packed bytes could exceed a thousandfold before anybody looks."""
+        if reply.headers.get("content-encoding", "identity") != "identity":
+            raise GrounderUnavailable(f"{self._address} answers compressed though it was asked not to")
         content = bytearray()
         for block in reply.iter_bytes():
             content += block
             if len(content) > self._config.max_reply_bytes:
                 raise GrounderUnavailable(f"the server's answer is longer than {self._config.max_reply_bytes} bytes")
-            if time.perf_counter() > deadline_s:
-                raise GrounderUnavailable(f"the server did not finish within {self._config.timeout_s:g} s")
         return bytes(content)
+
+    def _late(self) -> GrounderUnavailable:
+        return GrounderUnavailable(f"{self._address} did not answer within {self._config.timeout_s:g} s")
+
+    def _without_key(self, text: str) -> str:
+        """Some servers quote a wrong key."""
+        return text.replace(self._key, "***") if self._key else text
 
 
 class _Line:
@@ -144,9 +163,20 @@ class _Line:
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
 
+    @contextmanager
+    def until(self, deadline_s: float) -> Iterator[None]:
+        """Hang up at the deadline (perf_counter): a server that drips bytes, or headers, must not hold the worker."""
+        timer = threading.Timer(max(0.0, deadline_s - time.perf_counter()), self.hang_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
     def notice(self, event: str, info: Mapping[str, Any]) -> None:
         """What httpcore tells of its doings (its extension "trace"): keep the socket of a connection it has opened."""
-        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete", "proxy.start_tls.complete"):
             self._socket = info["return_value"].get_extra_info("socket")
 
     def hang_up(self) -> None:
@@ -219,9 +249,25 @@ def _address(url: str) -> str:
         raise ConfigError(f"grounder.url: {url!r} is no address ({error})") from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ConfigError(f"grounder.url: {url!r} is no http(s) address, such as http://localhost:8000/v1")
+    if parsed.query or parsed.fragment:
+        raise ConfigError(
+            "grounder.url: ends in ?... or #...; a key belongs into the environment (grounder.api_key_env)"
+        )
     if parsed.userinfo:
         raise ConfigError("grounder.url: holds a password; put it into the variable that grounder.api_key_env names")
     return str(parsed)
+
+
+def _variable(name: str) -> str:
+    """The name of an environment variable. Raises ConfigError for anything else, such as the key itself."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ConfigError("grounder.api_key_env: not the name of an environment variable; a key belongs into its value")
+    return name
+
+
+def _shown(text: str) -> str:
+    """The beginning of what a server says, on one line and without what would steer a terminal."""
+    return "".join(each if each.isprintable() else "?" for each in " ".join(text.split()))[:_SHOWN]
 
 
 def _advice(status: int) -> str:

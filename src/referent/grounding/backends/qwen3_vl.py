@@ -128,7 +128,9 @@ def load_model(folder: Path, device: str) -> tuple[Any, Any]:
         with _quiet_transformers():
             from referent.grounding.backends.qwen3_vl_processor import load_processor
 
-            model = Qwen3VLForConditionalGeneration.from_pretrained(folder, dtype=dtype, local_files_only=True)
+            model = Qwen3VLForConditionalGeneration.from_pretrained(
+                folder, dtype=dtype, local_files_only=True, use_safetensors=True
+            )
             processor = load_processor(folder)
     except (OSError, ValueError, KeyError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

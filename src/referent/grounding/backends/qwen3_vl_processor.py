@@ -24,8 +24,8 @@ class PictureProcessor(Qwen3VLProcessor):
 
 def load_processor(folder: Path) -> PictureProcessor:
     """The processor of the model in `folder`, offline."""
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    image_processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    image_processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     template = folder / "chat_template.jinja"
     text = template.read_text() if template.exists() else tokenizer.chat_template
     return PictureProcessor(image_processor, tokenizer, chat_template=text)
