@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -127,6 +128,23 @@ def test_models_are_left_out_of_the_search_for_garbage_until_they_are_stopped() 
         assert gc.get_freeze_count() > 1000
         running.stop()
         assert gc.get_freeze_count() == 0
+
+
+def test_memory_that_lies_free_between_what_is_used_goes_back_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("referent.live.TIDY_PERIOD_S", 0.0)
+    with live() as (running, heard):
+        pieces = [bytearray(100_000) for _ in range(1000)]  # too small to be given back one by one
+        used_mb = resident_mb()
+        del pieces[:-1]
+        running.put(painted(0, RED))
+        heard.wait(results=1)
+        running.ask(lambda pipeline: None).result(timeout=20)  # after the frame
+        assert resident_mb() < used_mb - 50
+
+
+def resident_mb() -> float:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
 
 
 def test_stopping_twice_and_putting_after_is_harmless() -> None:

@@ -19,13 +19,14 @@ from referent.errors import GrounderUnavailable, ReferentError
 from referent.frames.transforms import TransformBuffer
 from referent.geometry.registered_check import RegistrationWatch
 from referent.pipeline import Pipeline
-from referent.tracking.release import exempt_from_search, free_unused_memory
+from referent.tracking.release import exempt_from_search, free_unused_memory, return_free_memory
 from referent.types import Array, FrameResult, Grounding, GroundingFailure, GroundingRequest, RgbdFrame
 
 MAX_COMMANDS = 64
 TRANSFORM_POLL_S = 0.005
 STOP_TIMEOUT_S = 30.0
 ASIDE_TIMEOUT_S, ASIDE_POLL_S = 60.0, 0.02
+TIDY_PERIOD_S = 10.0
 BROKEN_AFTER = 10  # internal faults in a row: what is broken will not mend itself
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -110,6 +111,7 @@ class LivePipeline:
         self._counts: Counter[str] = Counter()
         self._faults_in_a_row: list[str] = []
         self._newest_ns: int | None = None
+        self._tidied_s = 0.0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -232,6 +234,13 @@ class LivePipeline:
         self._newest_ns = result.stamp_ns
         self._on_result(frame, result)
         self._registration.look(frame)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Keep what the process takes of the machine near what it uses, over a long shift too."""
+        if time.monotonic() - self._tidied_s > TIDY_PERIOD_S:
+            return_free_memory()
+            self._tidied_s = time.monotonic()
 
     def _take_commands(self, pipeline: Pipeline) -> None:
         while self._commands:
