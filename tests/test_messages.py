@@ -319,7 +319,7 @@ PNG = cv2.imencode(".png", RNG.integers(0, 256, (48, 64, 3), np.uint8))[1].tobyt
 @pytest.mark.parametrize(
     ("data", "form", "words"),
     [
-        (b"", "jpeg", "0 bytes, cannot be decoded"),
+        (b"", "jpeg", r"cannot be decoded \(0 bytes\)"),
         (b"rubbish", "jpeg", "cannot be decoded"),
         (JPEG[: len(JPEG) // 2], "jpeg", "no end marker: it is cut off"),
         (PNG, "16UC1; compressedDepth png", "is depth, color"),
