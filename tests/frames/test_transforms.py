@@ -55,6 +55,21 @@ def test_a_missing_edge_above_the_common_ancestor_does_not_matter():
         buffer.lookup("map", "camera", S)
 
 
+def test_the_newest_time_of_a_way_is_that_of_its_most_backward_edge():
+    buffer = TransformBuffer()
+    for stamp_ns in (0, 1000, 3000):
+        buffer.add("map", "odom", stamp_ns, np.eye(4))
+    for stamp_ns in (0, 2000):
+        buffer.add("odom", "base", stamp_ns, np.eye(4))
+    buffer.add("base", "camera", 0, np.eye(4), static=True)
+    buffer.add("base", "arm", 500, np.eye(4))
+    assert buffer.newest_ns("map", "camera", 5000) == 2000
+    assert buffer.newest_ns("camera", "map", 1500) == 1500
+    assert buffer.newest_ns("camera", "base", 9000) == 9000, "what stays where it is holds at any time"
+    assert buffer.newest_ns("camera", "arm", 9000) == 500, "what is above both does not count"
+    assert not buffer.can_lookup("map", "nowhere", buffer.newest_ns("map", "nowhere", 7000))
+
+
 def test_a_frame_is_itself_without_any_transform():
     np.testing.assert_array_equal(TransformBuffer().lookup("camera", "camera", 7), np.eye(4))
 

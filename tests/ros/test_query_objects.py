@@ -154,6 +154,18 @@ def test_near_and_limit_narrow_the_answer_and_another_frame_may_be_asked_for() -
         assert again.memory_id == mug.memory_id
 
 
+def test_another_frame_is_told_when_transforms_lag_behind_pictures_and_not_when_they_have_ended() -> None:
+    with a_guest() as guest:
+        guest.look_at_both()
+        camera = painted(0, {}).camera_frame
+        guest.robot.show(painted(50, BOTH))
+        (mug,) = guest.ask("red mug", frame=camera)
+        assert mug.pose.pose.pose.position.z == pytest.approx(1.0, abs=0.05)
+        guest.robot.show(painted(80, BOTH))
+        refused = guest.call("query_objects", phrase="red mug", frame=camera)
+        assert "is known from" in refused.message
+
+
 def test_a_map_that_jumps_carries_what_is_remembered_along() -> None:
     with a_guest() as guest:
         guest.look_at_both()

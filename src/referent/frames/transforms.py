@@ -89,6 +89,17 @@ class TransformBuffer:
             "publish it on /tf or /tf_static for that time"
         )
 
+    def newest_ns(self, target: str, source: str, until_ns: int) -> int:
+        """The newest time, `until_ns` at most, up to which the way between both frames is known.
+
+        `lookup` at that time may fail all the same: where there is no way, or nothing as old as `until_ns`.
+        """
+        with self._lock:
+            up, down = (self._edges_above(_frame_name(frame)) for frame in (source, target))
+            shared = {child for child, _ in up} & {child for child, _ in down}
+            way = [edge for child, edge in (*up, *down) if child not in shared and not edge.static]
+            return min([until_ns, *(edge.samples[-1].stamp_ns for edge in way)])
+
     def can_lookup(self, target: str, source: str, stamp_ns: int) -> bool:
         """Whether `lookup` would find it."""
         try:
@@ -134,6 +145,14 @@ class TransformBuffer:
     def _forget_moving(self) -> None:
         self._edges = {child: edge for child, edge in self._edges.items() if edge.static}
         self._counts["resets"] += 1
+
+    def _edges_above(self, frame: str) -> list[tuple[str, _Edge]]:
+        """Every edge from a frame up to the root as it is now, by the child's name."""
+        found: dict[str, _Edge] = {}
+        while frame not in found and (edge := self._edges.get(frame)) is not None:
+            found[frame] = edge
+            frame = edge.samples[-1].parent
+        return list(found.items())
 
     def _ancestors(self, frame: str, stamp_ns: int) -> tuple[dict[str, Array], str]:
         """`ancestor_from_frame` of every frame above `frame` at the stamp, and why the walk ended early, if it did."""

@@ -26,6 +26,7 @@ from referent_ros.services import answering
 from referent_ros.waiting import answered
 
 DEFAULT_LIMIT = 20
+MAX_LAG_NS = 2_000_000_000  # of transforms behind pictures: what moves has not gone far
 NO_MEMORY = "nothing is remembered: configure the node, with memory.frame set"
 
 
@@ -108,7 +109,10 @@ class RecallServices:
         newest_ns = None if live is None else live.newest_ns
         if live is None or newest_ns is None:
             raise TransformUnavailable(f"no picture has come yet that says where {frame!r} is; leave frame empty")
-        return live.transforms.lookup(frame, self._frame(), newest_ns)
+        at_ns = live.transforms.newest_ns(frame, self._frame(), newest_ns)
+        if newest_ns - at_ns > MAX_LAG_NS:
+            at_ns = newest_ns  # which tells what is missing
+        return live.transforms.lookup(frame, self._frame(), at_ns)
 
 
 def _near(request: QueryObjects.Request, fixed_from_asked: Array) -> tuple[Array | None, float | None]:
