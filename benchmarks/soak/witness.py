@@ -14,7 +14,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 from referent_msgs.msg import TrackedObjectArray
 from referent_msgs.srv import QueryObjects
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
 from referent.errors import ReferentError
@@ -27,12 +27,13 @@ class Witness:
     """What this client heard; times are of time.monotonic."""
 
     def __init__(self) -> None:
-        self.heard_s: dict[str, list[float]] = {"masks": [], "tracks": [], "diagnostics": []}
+        self.heard_s: dict[str, list[float]] = {name: [] for name in ("camera", "masks", "tracks", "diagnostics")}
         self.groundings: list[tuple[float, str]] = []  # when, and the outcome
         self.values: dict[str, dict[str, str]] = {}  # of each diagnostic status, the newest
         self._node = rclpy.create_node("witness")
         self._voice = self._node.create_publisher(String, "instruction", QoSProfile(depth=10))
         self._query = self._node.create_client(QueryObjects, "referent/query_objects")
+        self._node.create_subscription(CameraInfo, "color/camera_info", lambda _: self._note("camera"), QUEUE)
         self._node.create_subscription(TrackedObjectArray, "referent/tracks", self._on_tracks, QUEUE)
         self._node.create_subscription(Image, "referent/masks", lambda _: self._note("masks"), QUEUE)
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, QUEUE)
