@@ -35,6 +35,7 @@ from referent.errors import (
 from referent.grounding.backends.openai_server import OpenAIGrounder
 from referent.grounding.instructions import MAX_INSTRUCTION_CHARS, clean_instruction
 from referent.grounding.prompts import chat_messages, tracks_note
+from referent.sources.simulated_bag import write_simulated_bag
 from referent.types import GroundingRequest, Intrinsics, LiveTrack, RegroundReason, RgbdFrame, Target, Turn
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -372,6 +373,31 @@ def test_what_a_server_complains_of_cannot_steer_a_terminal(serve: Callable[...,
     said = outcome(a_grounder(serve(sends(b"\x1b[2Jcleared\x07", 500)).url))
     assert "cleared" in said
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", said)
+
+
+def test_the_key_is_in_nothing_that_a_run_leaves_behind(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REFERENT_API_KEY", KEY)
+    server = serve(sends(f"wrong key {KEY}".encode(), 401))
+    bag, out = tmp_path / "bag", tmp_path / "out"
+    write_simulated_bag("tabletop", 0, 0.3, bag, fps=10, width=160, height=120)
+    settings = {
+        "backend": "openai_server",
+        "url": server.url,
+        "calibrate": '"off"',
+        "record": str(out / "answers.jsonl"),
+    }
+    given = [part for name, value in settings.items() for part in ("--set", f"grounder.{name}={value}")]
+    done = cli.main(
+        ["replay", str(bag), "--instruction", "the red mug", "--output", str(out), "--grounder-latency", "0", *given]
+    )
+    assert done == 0
+    assert server.requests
+    left = {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert b"401" in left["summary.json"] + left["results.jsonl"] + left.get("answers.jsonl", b"")
+    assert [name for name, content in left.items() if KEY.encode() in content] == []
+    assert KEY not in "".join(capfd.readouterr())
 
 
 # --------------------------------------------------------------------------------------------------------------- words

@@ -162,10 +162,12 @@ class _Line:
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
+        self._deadline_s = math.inf
 
     @contextmanager
     def until(self, deadline_s: float) -> Iterator[None]:
         """Hang up at the deadline (perf_counter): a server that drips bytes, or headers, must not hold the worker."""
+        self._deadline_s = deadline_s
         timer = threading.Timer(max(0.0, deadline_s - time.perf_counter()), self.hang_up)
         timer.daemon = True
         timer.start()
@@ -178,6 +180,8 @@ class _Line:
         """What httpcore tells of its doings (its extension "trace"): keep the socket of a connection it has opened."""
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete", "proxy.start_tls.complete"):
             self._socket = info["return_value"].get_extra_info("socket")
+            if time.perf_counter() >= self._deadline_s:  # it came about too late for the timer
+                self.hang_up()
 
     def hang_up(self) -> None:
         """End the connection in both directions, which wakes whoever waits at it."""
