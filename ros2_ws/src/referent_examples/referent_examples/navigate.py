@@ -15,7 +15,7 @@ import numpy as np
 import rclpy
 from action_msgs.msg import GoalStatus
 from geometry_msgs.msg import Pose, PoseStamped
-from nav2_msgs.action import FollowObject, NavigateToPose
+from nav2_msgs.action import NavigateToPose
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -26,7 +26,7 @@ from referent_msgs.msg import KnownObject, TrackedObject
 from referent_msgs.srv import QueryObjects
 from std_msgs.msg import Header
 
-from referent.errors import ReferentError
+from referent.errors import ConfigError, ReferentError
 from referent.geometry.poses import rigid, rigid_inverse, rotation_from_quaternion
 from referent.types import Array
 from referent_examples.approach import Stand, stands
@@ -34,6 +34,11 @@ from referent_examples.goals import Goals, NotReached
 from referent_ros.parameters import declare
 from referent_ros.result_messages import STATES
 from referent_ros.waiting import next_wake
+
+try:
+    from nav2_msgs.action import FollowObject
+except ImportError:  # Nav2 before 1.3.13 (Jazzy): goes, but follows nothing
+    FollowObject = None
 
 DONE, NOT_REACHED, WRONG_INPUT = 0, 1, 2
 CANCEL_WAIT_S = 5.0  # after Ctrl-C: so long for Nav2 to stop the robot
@@ -61,9 +66,12 @@ class NavigateNode(Node):
         self._dry_run = declare(self, "dry_run", False, "say where the robot would go, and send no goal")
         self._max_s = declare(self, "max_s", 0.0, "to follow; 0 = until Nav2 ends it")
         server = declare(self, "server", "referent", "name of Referent's node")
+        if self._follow and FollowObject is None:
+            raise ConfigError("follow: nav2_msgs has no FollowObject here; Nav2 for Jazzy has it from 1.3.13 on")
         self._target_pose = self.resolve_topic_name(f"{server}/target_pose")
         self._eyes = f"{server}/follow"
-        self._goals = Goals(self, {self._eyes: Follow, DRIVE: NavigateToPose, CHASE: FollowObject})
+        kinds = {self._eyes: Follow, DRIVE: NavigateToPose, CHASE: FollowObject}
+        self._goals = Goals(self, {name: kind for name, kind in kinds.items() if kind is not None})
         self._query = self.create_client(QueryObjects, f"{server}/query_objects")
         self._seen: Follow.Feedback | None = None  # the newest of what is to be followed
 
