@@ -12,14 +12,16 @@ from referent.geometry.footprint import (
     distances_from_sides,
     elongated_yaw,
     fit_circle,
+    hull_corners,
     in_company,
     least_area_yaw,
+    lengths_of,
+    near_rim,
     outlines,
     rectangle_residual_m,
-    rim_of,
     round_body,
 )
-from referent.geometry.points import thinned
+from referent.geometry.points import ends_of, thinned
 from referent.geometry.poses import rigid
 from referent.types import Array, OrientedBox
 
@@ -72,14 +74,15 @@ def upright_box(
     view = middle / np.linalg.norm(middle)
     base = _level_axes(up, view)
     ground = points @ base[:, :2]
-    low, high = np.quantile(points @ up, [_QUANTILE, 1 - _QUANTILE])
+    low, high = ends_of((points @ up)[:, None], _QUANTILE)[:, 0]
     low = low if floor_m is None else min(floor_m, high)
     down = float(-view @ up)
     overlooked = down > _OVERLOOK_SINE
     solid = ground[in_company(ground)]
-    whole, facing = outlines(solid, np.zeros(2))
+    corners = hull_corners(solid)
+    whole, facing = outlines(corners, np.zeros(2))
     yaw = _best_yaw(solid, whole, facing, max(_NEAR_M, noise_m), overlooked=overlooked)
-    circle = _round_footprint(solid, whole, facing, yaw, down, noise_m)
+    circle = _round_footprint(solid, corners, whole, facing, yaw, down, noise_m)
     standing_out = None if circle is None else _standing_out(solid, circle, noise_m)
     radius_m = 0.0 if circle is None else circle.radius_m + border_m * abs(float(view @ up))
     if circle is None:
@@ -154,7 +157,7 @@ def _area_m2(outline: Array, yaw_rad: float) -> float:
 def _standing_out(ground: Array, circle: Circle, noise_m: float) -> Array | None:
     """(N, 2) what stands out of a round body to one side or two, such as handle and spout, from its centre."""
     offsets = ground - circle.center_m
-    distances = np.linalg.norm(offsets, axis=1)
+    distances = lengths_of(offsets)
     margin_m = max(_OUT_M, _OUT_SHARE * circle.radius_m, 3 * noise_m)
     beyond = distances > circle.radius_m + margin_m
     if np.count_nonzero(beyond) < max(_OUT_POINTS, _OUT_LEAST * len(ground)):
@@ -178,38 +181,38 @@ def _sides_around(
 ) -> tuple[Array, Array]:
     """Middle, in the base's axes, and lengths of the two sides around a round body and what stands out of it."""
     turn = base[:, :2].T @ axes[:, :2]
-    low, high = np.quantile(standing_out @ turn, [2 * _QUANTILE, 1 - 2 * _QUANTILE], axis=0)
+    low, high = ends_of(standing_out @ turn, 2 * _QUANTILE)
     low, high = np.minimum(low - border_m, -radius_m), np.maximum(high + border_m, radius_m)
     return center + turn @ ((low + high) / 2), high - low
 
 
 def _round_footprint(
-    ground: Array, whole: Array, facing: Array, yaw: float, down: float, noise_m: float
+    ground: Array, corners: Array, whole: Array, facing: Array, yaw: float, down: float, noise_m: float
 ) -> Circle | None:
     """The circle of the footprint where the outline follows it clearly better than a rectangle.
 
     `ground` has x across and y along the view; `down` is the sine of the angle the camera looks down by.
     """
-    of_whole, of_facing = _circle_of(whole, noise_m), _circle_of(facing, noise_m)
-    width, depth = np.ptp(np.quantile(ground, [_QUANTILE, 1 - _QUANTILE], axis=0), axis=0)
+    of_whole = _circle_of(whole, noise_m)
+    of_facing = of_whole if facing is whole else _circle_of(facing, noise_m)
+    width, depth = np.ptp(ends_of(ground, _QUANTILE), axis=0)
     circles = [c for c in (of_whole, of_facing) if c is not None and _is_filled(c.radius_m, width, depth)]
     circle = min(circles, key=lambda c: c.residual_m, default=None)
     if circle is not None and circle.residual_m < _ROUND_RATIO * rectangle_residual_m(facing, yaw):
         # Seen from above, a round thing has a far rim or a top in its middle; the hollow of a banana has neither.
-        central = np.linalg.norm(ground - circle.center_m, axis=1) < circle.radius_m / 2
+        central = lengths_of(ground - circle.center_m) < circle.radius_m / 2
         if of_whole is not None or down < _OVERLOOK_SINE or central.mean() > _ROUND_MIDDLE:
             return circle
-    return _body_with_more(ground, whole, yaw, down, noise_m)
+    return _body_with_more(ground, np.concatenate([corners, near_rim(ground)]), whole, yaw, down, noise_m)
 
 
-def _body_with_more(ground: Array, whole: Array, yaw: float, down: float, noise_m: float) -> Circle | None:
+def _body_with_more(ground: Array, rim: Array, whole: Array, yaw: float, down: float, noise_m: float) -> Circle | None:
     """The circle of a round body that has handles or spouts, where the rim follows it better than any rectangle."""
     near_m = max(_NEAR_M, noise_m)
-    body = round_body(ground, near_m)
+    body = round_body(ground, rim, near_m)
     if body is None or not _is_body(body, ground, down):
         return None
-    rim = rim_of(ground)
-    off_circle = np.abs(np.linalg.norm(rim - body.center_m, axis=1) - body.radius_m)
+    off_circle = np.abs(lengths_of(rim - body.center_m) - body.radius_m)
     on_sides = max((distances_from_sides(rim, turn) < 2 * near_m).mean() for turn in (yaw, least_area_yaw(whole)))
     return body if (off_circle < 2 * near_m).mean() > on_sides + _CLEARLY_ROUNDER else None
 
@@ -217,7 +220,7 @@ def _body_with_more(ground: Array, whole: Array, yaw: float, down: float, noise_
 def _is_body(circle: Circle, ground: Array, down: float) -> bool:
     """A circle that is seen all around, or whose near side is seen and, from above, its middle: no banana's hollow."""
     offsets = ground - circle.center_m
-    distances = np.linalg.norm(offsets, axis=1) / circle.radius_m
+    distances = lengths_of(offsets) / circle.radius_m
     rim = offsets[np.abs(distances - 1) < _RIM_SHARE]
     sectors = np.bincount((np.arctan2(rim[:, 1], rim[:, 0]) / np.deg2rad(20.0) % 18).astype(int) % 18, minlength=18)
     if (sectors > 0).mean() > _ALL_AROUND:
@@ -241,7 +244,7 @@ def _circle_of(outline: Array, noise_m: float) -> Circle | None:
 def _sides(ground: Array, base: Array, axes: Array, view: Array, border_m: float) -> tuple[Array, Array]:
     """Middle, in the base's axes, and lengths of the footprint's two sides."""
     turn = base[:, :2].T @ axes[:, :2]
-    low, high = np.quantile(ground @ turn, [_QUANTILE, 1 - _QUANTILE], axis=0)
+    low, high = ends_of(ground @ turn, _QUANTILE)
     # Cleaning takes the border off across the view; a face seen head-on loses nothing.
     border = border_m * np.sqrt(np.maximum(0.0, 1 - (view @ axes[:, :2]) ** 2))
     return turn @ ((low + high) / 2), high - low + 2 * border

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from referent.config import GeometryConfig
-from referent.geometry.points import Patch, pixels_of, thinned
+from referent.geometry.points import Patch, thinned
 from referent.types import Array
 
 _RING_INNER_PX = 6  # nearer pixels may be the object's own under an imprecise mask
@@ -32,12 +32,13 @@ class Plane:
 
 
 def ring_pixels(patch: Patch, config: GeometryConfig) -> tuple[Array, Array]:
-    """Rows and columns, in the whole picture, of smooth depth pixels in a ring around the mask."""
+    """Rows and columns, in the whole picture, of up to 500 smooth depth pixels in a ring around the mask."""
     outside = np.where(patch.mask, 0, 1).astype(np.uint8)
     distance_px = cv2.distanceTransform(outside, cv2.DIST_L2, 3)
     inner = min(_RING_INNER_PX, config.plane_ring_px // 2)
     ring = (distance_px > inner) & (distance_px <= config.plane_ring_px) & patch.known & ~patch.edge
-    return pixels_of(patch, ring)
+    rows, columns = np.divmod(thinned(np.flatnonzero(ring), _RING_POINTS), ring.shape[1])
+    return rows + patch.row, columns + patch.column
 
 
 def heights_m(points_m: Array, plane: Plane) -> Array:
@@ -99,9 +100,11 @@ def _can_carry(normals: Array, offsets: Array, standing: Array, tolerance_m: flo
     A wall behind the object, or the floor far below its table, is not its support. With gravity walls are out already,
     and the foot of the object may be hidden by as much as is seen of it.
     """
-    heights = np.sort(standing @ normals.T - offsets, axis=0)
-    low, lowest = heights[len(heights) // 10], heights[len(heights) // 50]
-    span = heights[-1 - len(heights) // 50] - lowest
+    count = len(standing)
+    tenth, fiftieth, last = count // 10, count // 50, count - 1 - count // 50
+    heights = np.partition(normals @ standing.T - offsets[:, None], (fiftieth, tenth, last), axis=1)
+    low, lowest = heights[:, tenth], heights[:, fiftieth]
+    span = heights[:, last] - lowest
     reach = np.clip(span, _CONTACT_M, _MAX_HIDDEN_HEIGHT_M) if gravity_known else np.maximum(_CONTACT_M, span) / 4
     middle = standing.mean(axis=0)
     steep = normals @ -middle > _STEEP_COS * np.linalg.norm(middle)
@@ -116,7 +119,8 @@ def _refined(ring: Array, inliers: Array, normal: Array, tolerance_m: float, up:
         if np.count_nonzero(inliers) < max(10, _MIN_SHARE * len(ring)):
             return None
         middle = ring[inliers].mean(axis=0)
-        _, axes = np.linalg.eigh(np.cov((ring[inliers] - middle).T))
+        offsets = ring[inliers] - middle
+        _, axes = np.linalg.eigh(offsets.T @ offsets)
         fitted = axes[:, 0] * np.copysign(1.0, axes[:, 0] @ normal)
         offset = float(fitted @ middle)
         inliers = np.abs(ring @ fitted - offset) < tolerance_m
