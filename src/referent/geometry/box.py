@@ -21,7 +21,7 @@ from referent.geometry.footprint import (
     rectangle_residual_m,
     round_body,
 )
-from referent.geometry.points import ends_of, thinned
+from referent.geometry.points import ends_of, mean_of, thinned
 from referent.geometry.poses import rigid
 from referent.types import Array, OrientedBox
 
@@ -69,8 +69,8 @@ def upright_box(
     `floor_m` is the height (along `up`, from the camera) of its lower face when a support is known; `noise_m` the depth
     noise at the object; `border_m` how much of its silhouette the depth cleaning took off.
     """
-    points = points_m[thinned(np.arange(len(points_m)), _FIT_POINTS)].astype(np.float64)
-    middle = points.mean(axis=0)
+    points = points_m.take(thinned(np.arange(len(points_m)), _FIT_POINTS), axis=0).astype(np.float64)
+    middle = mean_of(points)
     view = middle / np.linalg.norm(middle)
     base = _level_axes(up, view)
     ground = points @ base[:, :2]
@@ -78,7 +78,7 @@ def upright_box(
     low = low if floor_m is None else min(floor_m, high)
     down = float(-view @ up)
     overlooked = down > _OVERLOOK_SINE
-    solid = ground[in_company(ground)]
+    solid = ground.take(np.flatnonzero(in_company(ground)), axis=0)
     corners = hull_corners(solid)
     whole, facing = outlines(corners, np.zeros(2))
     yaw = _best_yaw(solid, whole, facing, max(_NEAR_M, noise_m), overlooked=overlooked)
@@ -111,8 +111,9 @@ def upright_box(
 def principal_box(points_m: Array, *, noise_m: float = 0.0, border_m: float = 0.0) -> BoxFit:
     """The box of points about which neither up nor a support is known: z along their thinnest direction."""
     points = np.asarray(points_m, np.float64)
-    _, axes = np.linalg.eigh(np.cov((points - points.mean(axis=0)).T))
-    thinnest = axes[:, 0] * (-1.0 if axes[:, 0] @ points.mean(axis=0) > 0 else 1.0)
+    middle = mean_of(points)
+    _, axes = np.linalg.eigh((points - middle).T @ (points - middle))
+    thinnest = axes[:, 0] * (-1.0 if axes[:, 0] @ middle > 0 else 1.0)
     fit = upright_box(points, thinnest, noise_m=noise_m, border_m=border_m)
     box = OrientedBox(fit.box.camera_from_object, fit.box.size_m, fit.box.point_count, orientation_known=False)
     return BoxFit(box, fit.is_round, upright=False, on_floor=False, far_side_seen=False)

@@ -19,7 +19,7 @@ from referent.geometry.symmetry import continue_axes
 from referent.types import Array, ObjectCloud, ObjectPose, OrientedBox, PoseQuality, RgbdFrame
 
 _LEVEL_COS = np.cos(np.deg2rad(10.0))  # a support this level is taken as exactly level: gravity is the better normal
-_MIDDLE_POINTS = 1000  # more move the middle of an object by nothing
+_MIDDLE_POINTS = 2000  # more move the middle of an object by nothing
 _THIN_SHARE = 0.3  # if cutting the plane leaves less, the object is as thin as the cut and keeps its points
 
 
@@ -102,10 +102,10 @@ def look(frame: RgbdFrame, mask: Array, config: GeometryConfig, *, up_in_camera:
         before, standing = kept, kept.copy()
         standing[kept] = _above(points, plane, tolerance_m, config)
         kept = one_object(standing, patch)  # what the support alone held together falls apart
-        still = kept[before]
-        rows, columns, points = rows[still], columns[still], points[still]
+        still = np.flatnonzero(kept[before])
+        rows, columns, points = rows[still], columns[still], points.take(still, axis=0)
     few = thinned(np.arange(len(points)), config.max_points)
-    points = points[few]
+    points = points.take(few, axis=0)
     distance_m = _distance_m(points)
     noise_m = depth_sigma_m(distance_m, camera.fx, config)
     border_m = (max(config.erode_px, 1) + 0.5) * distance_m / camera.fx
@@ -131,7 +131,7 @@ def _check_inputs(frame: RgbdFrame, mask: Array, up_in_camera: Array | None) -> 
 
 
 def _distance_m(points: Array) -> float:
-    return float(np.median(points[:, 2]))
+    return float(np.median(points[thinned(np.arange(len(points)), _MIDDLE_POINTS), 2]))
 
 
 def _support(

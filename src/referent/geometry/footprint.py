@@ -8,7 +8,7 @@ from itertools import combinations
 import cv2
 import numpy as np
 
-from referent.geometry.points import ends_of, thinned
+from referent.geometry.points import ends_of, mean_of, thinned
 from referent.types import Array
 
 _COARSE = np.deg2rad(np.arange(0.0, 90.0, 3.0))
@@ -139,9 +139,10 @@ def _arc_rad(offsets: Array) -> float:
 
 def in_company(points_m: Array) -> Array:
     """(N,) True for points that are not alone: a few strays beside a footprint would turn and round its outline."""
-    low = points_m.min(axis=0)
-    cell_m = max(float(np.ptp(points_m, axis=0).max()) / _CELLS, 1e-6)
-    column, row = np.floor((points_m - low) / cell_m).astype(int).T
+    xy = np.ascontiguousarray(points_m.T)
+    xy -= xy.min(axis=1, keepdims=True)
+    cell_m = max(float(xy.max()) / _CELLS, 1e-6)
+    column, row = (xy / cell_m).astype(int)
     side = _CELLS + 1
     cell = row * side + column
     counts = np.bincount(cell, minlength=side * side).reshape(side, side).astype(np.float32)
@@ -203,11 +204,11 @@ def _through(a: Array, b: Array, c: Array) -> tuple[Array, Array]:
 
 def near_rim(points_m: Array) -> Array:
     """(N, 2) of (M, 2) points those nearest to the camera, towards negative y, in each of 40 strips across x."""
-    points_m = points_m[thinned(np.arange(len(points_m)), _HULL_POINTS)]
+    points_m = points_m.take(thinned(np.arange(len(points_m)), _HULL_POINTS), axis=0)
     low, high = ends_of(points_m[:, :1], 0.01)[:, 0]
     strip = np.floor((points_m[:, 0] - low) / max(high - low, 1e-9) * _STRIPS).astype(int)
     order = np.lexsort((points_m[:, 1], strip))
-    strip, ordered = strip[order], points_m[order]
+    strip, ordered = strip[order], points_m.take(order, axis=0)
     first = np.flatnonzero(np.diff(strip, prepend=-2) > 0)
     counts = np.diff(first, append=len(strip))
     third = first + np.minimum(2, counts - 1)  # the very nearest may be a stray
@@ -220,15 +221,15 @@ def elongated_yaw(points_m: Array, cell_m: float) -> float | None:
 
     The long axis of a hammer is its handle's, whatever its head does to rectangles. None for everything else.
     """
-    middle = points_m.mean(axis=0)
+    middle = mean_of(points_m)
     offsets = points_m - middle
     spread, axes = np.linalg.eigh(offsets.T @ offsets / max(1, len(offsets) - 1))
     if spread[1] < _LONG**2 * max(spread[0], 1e-12):
         return None
-    along = offsets @ axes
-    sides = np.ptp(along, axis=0)
-    cells = np.floor((along - along.min(axis=0)) / cell_m).astype(np.int64)
-    filled = np.count_nonzero(np.bincount(cells[:, 0] * (cells[:, 1].max() + 1) + cells[:, 1]))
+    along = axes.T @ offsets.T
+    sides = np.ptp(along, axis=1)
+    cells = ((along - along.min(axis=1, keepdims=True)) / cell_m).astype(np.int64)
+    filled = np.count_nonzero(np.bincount(cells[0] * (cells[1].max() + 1) + cells[1]))
     if filled * cell_m**2 > _FILLED * float(np.prod(sides)):
         return None
     return float(np.arctan2(axes[1, 1], axes[0, 1]) % (np.pi / 2))
@@ -241,7 +242,7 @@ def lengths_of(vectors_m: Array) -> Array:
 
 def hull_corners(points_m: Array) -> Array:
     """(N, 2) the corners of the convex hull."""
-    sample = points_m[thinned(np.arange(len(points_m)), _HULL_POINTS)].astype(np.float32)
+    sample = points_m.take(thinned(np.arange(len(points_m)), _HULL_POINTS), axis=0).astype(np.float32)
     return np.asarray(cv2.convexHull(sample)[:, 0].astype(np.float64))
 
 

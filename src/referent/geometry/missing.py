@@ -8,11 +8,12 @@ from referent.config import GeometryConfig
 from referent.geometry.camera import rays
 from referent.geometry.noise import depth_sigma_m
 from referent.geometry.plane import Plane
-from referent.geometry.points import Patch
+from referent.geometry.points import Patch, thinned
 from referent.types import Array, Intrinsics
 
 _ACROSS_PX = 4  # from the mask's border to what may hide the object; nearer lie mixed pixels
 _INSIDE_PX = 2
+_DEPTHS = 2000  # more change their median by nothing
 _CLEANED_PX = 3.0  # what cleaning takes off both ends of a whole object together
 
 
@@ -22,7 +23,7 @@ def missing_m(patch: Patch, kept: Array, camera: Intrinsics, config: GeometryCon
     Where something nearer, or the picture's border, stands along the whole border of the mask, the object may be as
     long again as it is seen; besides, pieces of the mask that were dropped may be its own.
     """
-    z_m = float(np.median(patch.depth_m[kept]))
+    z_m = float(np.median(thinned(patch.depth_m[kept], _DEPTHS)))
     step_m = max(config.edge_fraction * z_m, 6 * float(depth_sigma_m(z_m, camera.fx, config)))
     lengths_px = np.zeros((2, 2))
     for axis, ways in enumerate((((0, -1), (0, 1)), ((-1, 0), (1, 0)))):
