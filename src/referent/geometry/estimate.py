@@ -131,7 +131,7 @@ def _check_inputs(frame: RgbdFrame, mask: Array, up_in_camera: Array | None) -> 
 
 
 def _distance_m(points: Array) -> float:
-    return float(np.median(points[thinned(np.arange(len(points)), _MIDDLE_POINTS), 2]))
+    return float(np.median(points[:, 2]))
 
 
 def _support(
