@@ -109,6 +109,17 @@ def test_boxes_at_all_yaws_are_no_circles_and_keep_their_yaw(size_m, yaw_deg):
     np.testing.assert_allclose(fit.box.size_m[:2], size_m, atol=0.006)
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("yaw_deg", range(0, 90, 15))
+@pytest.mark.parametrize("count", [3, 8])
+def test_stray_points_do_not_turn_a_box(count, yaw_deg, seed):
+    stray = np.random.default_rng(seed).uniform(-1, 1, (count, 2)) * [0.08, 0.06]
+    box = noisy(a_rectangle(0.12, 0.08, yaw_deg))
+    fit = the_fit(np.concatenate([box, turned(stray, yaw_deg) + np.array([0, 0.6])]))
+    assert not fit.is_round
+    assert yaw_error_deg(fit, yaw_deg) < 4
+
+
 @pytest.mark.parametrize("radius_m", [0.02, 0.04, 0.1])
 def test_a_disc_is_round(radius_m):
     fit = the_fit(noisy(a_disc(radius_m)))

@@ -36,10 +36,12 @@ _ROUND_DEPTH = 0.85  # depths along the view, in radii: the near half of a round
 _ROUND_MIDDLE = 0.03  # of the points of a round thing seen from above lie within half its radius
 _OVERLOOK_SINE = 0.25  # a camera this much above the horizon sees the far side of the top
 _CLEARLY_ROUNDER = 0.1  # of the rim
+_STRAYS = 0.04  # of the rim at each side may lie beyond what is its rectangle
 _RIM_SHARE = 0.12  # of the radius
 _ALL_AROUND = 0.58  # of the directions
 _CELL_M = 0.005
-_CLEARLY_SMALLER = 0.9  # of the area
+_CLEARLY_SMALLER, _SMALLER = 0.9, 0.97  # of the area
+_AGREEING = np.deg2rad(6.0)  # yaws
 _OUT_M = 0.004  # what stands out of a round body does so by this much, or more of a large one
 _OUT_SHARE = 0.08
 _OUT_POINTS = 8
@@ -137,13 +139,16 @@ def _best_yaw(ground: Array, whole: Array, facing: Array, near_m: float, *, over
     """The closeness yaw, or a least-area one where that fits better what is seen from above.
 
     Where the whole outline is seen, the clearly smaller rectangle around it is the better one: closeness lays the sides
-    of what is no box, such as a banana, across it.
+    of what is no box, such as a banana, across it. Where both nearly agree, a little smaller is enough.
     """
     if overlooked and (long := elongated_yaw(ground, _CELL_M)) is not None:
         return long
     close = closeness_yaw(ground, near_m)
-    if overlooked and _area_m2(whole, least := least_area_yaw(whole)) < _CLEARLY_SMALLER * _area_m2(whole, close):
-        return least
+    if overlooked:
+        least = least_area_yaw(whole)
+        agree = abs((least - close + np.pi / 4) % (np.pi / 2) - np.pi / 4) < _AGREEING
+        if _area_m2(whole, least) < (_SMALLER if agree else _CLEARLY_SMALLER) * _area_m2(whole, close):
+            return least
     candidates = [close, least_area_yaw(facing)]
     residuals = [rectangle_residual_m(facing, yaw) for yaw in candidates]
     return candidates[0] if residuals[0] <= 2 * residuals[1] else candidates[1]
@@ -214,7 +219,8 @@ def _body_with_more(ground: Array, rim: Array, whole: Array, yaw: float, down: f
     if body is None or not _is_body(body, ground, down):
         return None
     off_circle = np.abs(lengths_of(rim - body.center_m) - body.radius_m)
-    on_sides = max((distances_from_sides(rim, turn) < 2 * near_m).mean() for turn in (yaw, least_area_yaw(whole)))
+    yaws = yaw, least_area_yaw(whole)
+    on_sides = max((distances_from_sides(rim, turn, strays=_STRAYS) < 2 * near_m).mean() for turn in yaws)
     return body if (off_circle < 2 * near_m).mean() > on_sides + _CLEARLY_ROUNDER else None
 
 

@@ -251,9 +251,12 @@ def rectangle_residual_m(outline_m: Array, yaw_rad: float) -> float:
     return float(np.sqrt(np.mean(distances_from_sides(outline_m, yaw_rad) ** 2)))
 
 
-def distances_from_sides(outline_m: Array, yaw_rad: float) -> Array:
-    """(N,) distances of (N, 2) points from the nearest side of their own rectangle at a yaw."""
+def distances_from_sides(outline_m: Array, yaw_rad: float, *, strays: float = 0.0) -> Array:
+    """(N,) distances of (N, 2) points from the nearest side of their own rectangle at a yaw.
+
+    A share of `strays` at each side may lie beyond it.
+    """
     cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
     turned = outline_m @ np.array([[cos, -sin], [sin, cos]])
-    low, high = turned.min(axis=0), turned.max(axis=0)
-    return np.asarray(np.minimum(turned - low, high - turned).min(axis=1))
+    low, high = ends_of(turned, strays)
+    return np.asarray(np.minimum(np.abs(turned - low), np.abs(high - turned)).min(axis=1))
