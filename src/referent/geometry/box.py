@@ -34,7 +34,9 @@ _ROUND_RATIO = 0.5  # of the outline's distance from a rectangle that a circle m
 _ROUND_WIDTH = (1.75, 2.2)  # widths across the view, in radii, that a circle's points may have
 _ROUND_DEPTH = 0.85  # depths along the view, in radii: the near half of a round thing is always seen
 _ROUND_MIDDLE = 0.03  # of the points of a round thing seen from above lie within half its radius
-_OVERLOOK_SINE = 0.25  # a camera this much above the horizon sees the far side of the top
+_OVERLOOK_SINE = 0.25  # a camera this much above the horizon sees the far side of the top,
+_GRAZING_SINE = 0.5  # one below this unless cleaning took the top for an edge:
+_DROPPED = 0.15  # of the depth along the view
 _CLEARLY_ROUNDER = 0.1  # of the rim
 _STRAYS = 0.04  # of the rim at each side may lie beyond what is its rectangle
 _RIM_SHARE = 0.12  # of the radius
@@ -64,12 +66,19 @@ class BoxFit:
 
 
 def upright_box(
-    points_m: Array, up: Array, *, floor_m: float | None = None, noise_m: float = 0.0, border_m: float = 0.0
+    points_m: Array,
+    up: Array,
+    *,
+    floor_m: float | None = None,
+    missing_m: Array | None = None,
+    noise_m: float = 0.0,
+    border_m: float = 0.0,
 ) -> BoxFit:
     """The box of (N, 3) points in the camera's optical frame, z along the unit vector `up`.
 
-    `floor_m` is the height (along `up`, from the camera) of its lower face when a support is known; `noise_m` the depth
-    noise at the object; `border_m` how much of its silhouette the depth cleaning took off.
+    `floor_m` is the height (along `up`, from the camera) of its lower face when a support is known; `missing_m` (2, 2)
+    how much its points may lack to the left and right, above and below; `noise_m` the depth noise at the object;
+    `border_m` how much of its silhouette the depth cleaning took off.
     """
     points = points_m.take(thinned(np.arange(len(points_m)), _FIT_POINTS), axis=0).astype(np.float64)
     middle = mean_of(points)
@@ -79,12 +88,14 @@ def upright_box(
     low, high = ends_of((points @ up)[:, None], _QUANTILE)[:, 0]
     low = low if floor_m is None else min(floor_m, high)
     down = float(-view @ up)
-    overlooked = down > _OVERLOOK_SINE
+    overlooked = down > _OVERLOOK_SINE and not (
+        missing_m is not None and _top_is_dropped(up, down, missing_m, float(np.ptp(ground[:, 1])), border_m)
+    )
     solid = ground.take(np.flatnonzero(in_company(ground)), axis=0)
     corners = hull_corners(solid)
     whole, facing = outlines(corners, np.zeros(2))
     yaw = _best_yaw(solid, whole, facing, max(_NEAR_M, noise_m), overlooked=overlooked)
-    circle = _round_footprint(solid, corners, whole, facing, yaw, down, noise_m)
+    circle = _round_footprint(solid, corners, whole, facing, yaw, noise_m, overlooked=overlooked)
     standing_out = None if circle is None else _standing_out(solid, circle, noise_m)
     radius_m = 0.0 if circle is None else circle.radius_m + border_m * abs(float(view @ up))
     if circle is None:
@@ -119,6 +130,18 @@ def principal_box(points_m: Array, *, noise_m: float = 0.0, border_m: float = 0.
     fit = upright_box(points, thinnest, noise_m=noise_m, border_m=border_m)
     box = OrientedBox(fit.box.camera_from_object, fit.box.size_m, fit.box.point_count, orientation_known=False)
     return BoxFit(box, fit.is_round, upright=False, on_floor=False, far_side_seen=False)
+
+
+def _top_is_dropped(up: Array, down: float, missing_m: Array, depth_m: float, border_m: float) -> bool:
+    """Whether a top seen at a grazing angle is missing: its pixels are as far behind each other as those of an edge.
+
+    What is missing upwards in the picture is the longer on the top, the lower the camera.
+    """
+    if down > _GRAZING_SINE:
+        return False
+    upwards = up[:2] / max(float(np.linalg.norm(up[:2])), 1e-9)
+    beyond_m = np.where(upwards < 0, missing_m[:, 0], missing_m[:, 1])
+    return float((np.abs(upwards) * beyond_m).max()) > max(border_m, _DROPPED * depth_m * down)
 
 
 def _level_axes(up: Array, towards: Array) -> Array:
@@ -193,11 +216,11 @@ def _sides_around(
 
 
 def _round_footprint(
-    ground: Array, corners: Array, whole: Array, facing: Array, yaw: float, down: float, noise_m: float
+    ground: Array, corners: Array, whole: Array, facing: Array, yaw: float, noise_m: float, *, overlooked: bool
 ) -> Circle | None:
     """The circle of the footprint where the outline follows it clearly better than a rectangle.
 
-    `ground` has x across and y along the view; `down` is the sine of the angle the camera looks down by.
+    `ground` has x across and y along the view.
     """
     of_whole = _circle_of(whole, noise_m)
     of_facing = of_whole if facing is whole else _circle_of(facing, noise_m)
@@ -207,16 +230,19 @@ def _round_footprint(
     if circle is not None and circle.residual_m < _ROUND_RATIO * rectangle_residual_m(facing, yaw):
         # Seen from above, a round thing has a far rim or a top in its middle; the hollow of a banana has neither.
         central = lengths_of(ground - circle.center_m) < circle.radius_m / 2
-        if of_whole is not None or down < _OVERLOOK_SINE or central.mean() > _ROUND_MIDDLE:
+        if of_whole is not None or not overlooked or central.mean() > _ROUND_MIDDLE:
             return circle
-    return _body_with_more(ground, np.concatenate([corners, near_rim(ground)]), whole, yaw, down, noise_m)
+    rim = np.concatenate([corners, near_rim(ground)])
+    return _body_with_more(ground, rim, whole, yaw, noise_m, overlooked=overlooked)
 
 
-def _body_with_more(ground: Array, rim: Array, whole: Array, yaw: float, down: float, noise_m: float) -> Circle | None:
+def _body_with_more(
+    ground: Array, rim: Array, whole: Array, yaw: float, noise_m: float, *, overlooked: bool
+) -> Circle | None:
     """The circle of a round body that has handles or spouts, where the rim follows it better than any rectangle."""
     near_m = max(_NEAR_M, noise_m)
     body = round_body(ground, rim, near_m)
-    if body is None or not _is_body(body, ground, down):
+    if body is None or not _is_body(body, ground, overlooked=overlooked):
         return None
     off_circle = np.abs(lengths_of(rim - body.center_m) - body.radius_m)
     yaws = yaw, least_area_yaw(whole)
@@ -224,7 +250,7 @@ def _body_with_more(ground: Array, rim: Array, whole: Array, yaw: float, down: f
     return body if (off_circle < 2 * near_m).mean() > on_sides + _CLEARLY_ROUNDER else None
 
 
-def _is_body(circle: Circle, ground: Array, down: float) -> bool:
+def _is_body(circle: Circle, ground: Array, *, overlooked: bool) -> bool:
     """A circle that is seen all around, or whose near side is seen and, from above, its middle: no banana's hollow."""
     offsets = ground - circle.center_m
     distances = lengths_of(offsets) / circle.radius_m
@@ -233,7 +259,7 @@ def _is_body(circle: Circle, ground: Array, down: float) -> bool:
     if (sectors > 0).mean() > _ALL_AROUND:
         return True
     near_side = np.median(ground[:, 1]) < circle.center_m[1]  # y runs away from the camera
-    return bool(near_side and (down < _OVERLOOK_SINE or (distances < 0.5).mean() > _ROUND_MIDDLE))
+    return bool(near_side and (not overlooked or (distances < 0.5).mean() > _ROUND_MIDDLE))
 
 
 def _is_filled(radius_m: float, width_m: float, depth_m: float) -> bool:

@@ -111,11 +111,11 @@ def look(frame: RgbdFrame, mask: Array, config: GeometryConfig, *, up_in_camera:
     border_m = (max(config.erode_px, 1) + 0.5) * distance_m / camera.fx
     axis = _up_axis(plane, up)
     floor_m = None if plane is None or axis is None else _floor_m(points, plane, axis)
+    lacking_m = missing_m(patch, kept, camera, config, plane)
     if axis is None:
         fit = principal_box(points, noise_m=noise_m, border_m=border_m)
     else:
-        fit = upright_box(points, axis, floor_m=floor_m, noise_m=noise_m, border_m=border_m)
-    lacking_m = missing_m(patch, kept, camera, config, plane)
+        fit = upright_box(points, axis, floor_m=floor_m, missing_m=lacking_m, noise_m=noise_m, border_m=border_m)
     colors = frame.rgb.reshape(-1, 3).take(rows[few] * camera.width + columns[few], axis=0)
     return Look(points, colors, fit, axis, floor_m, lacking_m, distance_m, noise_m, border_m)
 
