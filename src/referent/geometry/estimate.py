@@ -15,6 +15,7 @@ from referent.geometry.missing import missing_m
 from referent.geometry.noise import depth_sigma_m
 from referent.geometry.plane import Plane, heights_m, ring_pixels, support_plane
 from referent.geometry.points import Patch, object_mask, one_object, patch_around, pixels_of, thinned
+from referent.geometry.regrowth import REACH_PX, regrown
 from referent.geometry.symmetry import continue_axes
 from referent.types import Array, ObjectCloud, ObjectPose, OrientedBox, PoseQuality, RgbdFrame
 
@@ -98,6 +99,12 @@ def look(frame: RgbdFrame, mask: Array, config: GeometryConfig, *, up_in_camera:
     points = points_at(frame.depth_m, rows, columns, camera)
     tolerance_m = max(config.plane_cut_m, 2 * depth_sigma_m(_distance_m(points), camera.fx, config))
     plane = _support(frame, patch, points, tolerance_m, config, up)
+    if plane is not None and config.plane_ring_px >= REACH_PX:
+        whole = regrown(patch, kept, frame.depth_m, camera, plane, tolerance_m)
+        if whole is not None:
+            patch, kept = whole, object_mask(whole, config)
+            rows, columns = pixels_of(patch, kept)
+            points = points_at(frame.depth_m, rows, columns, camera)
     if plane is not None:
         before, standing = kept, kept.copy()
         standing[kept] = _above(points, plane, tolerance_m, config)
