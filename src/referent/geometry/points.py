@@ -18,6 +18,7 @@ _FAR_M = 1e9
 _PIECE_SHARE = 0.03  # of the largest piece; smaller ones are what segmentation and noise leave behind
 _SHORT_PX = 8  # beyond what is kept
 _SHORT_SHARE = 0.1  # of the mask
+_DEEP = 2.5  # times as deep as it is wide in the picture is what lies pointing away, seen from 20 degrees above it
 _AGREEING_SHARE = 0.006  # of depth: neighbours on one thin part differ by less
 _AGREEING = 4  # of the nine pixels around, itself among them, and one more
 _STRIP_PX = (3.0, 6.0)  # a strip along the mask's border is this wide, for small and for large masks
@@ -91,11 +92,11 @@ def object_mask(patch: Patch, config: GeometryConfig) -> Array:
 
 
 def _as_near(kept: Array, patch: Patch) -> Array:
-    """(h, w) pixels no farther behind or before what is kept than the mask is wide: no far background."""
+    """(h, w) pixels no farther behind or before what is kept than an object of the mask's width: no far background."""
     middle_m = float(np.median(patch.depth_m[kept]))
     width_px = max(np.ptp(np.flatnonzero(patch.mask.any(axis=axis))) + 1 for axis in (0, 1))
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.abs(patch.depth_m - middle_m) <= width_px * middle_m / patch.fx)
+        return np.asarray(np.abs(patch.depth_m - middle_m) <= _DEEP * width_px * middle_m / patch.fx)
 
 
 def _falls_short(kept: Array, mask: Array) -> bool:
