@@ -13,11 +13,11 @@ from referent.geometry.poses import rigid, skew, transform_points
 from referent.types import Array
 
 _DAMPING = np.array([1e-4, 1e-4, 1e-4, 1e-6, 1e-6, 1e-6])  # per point: what nothing holds stays where it was
+_ASKED_M = 2e-4  # points that moved less keep the partners they had: neighbours are most of a registration's time
 _REACH = 3.0  # times the points' spacing
 _LEAST_POINTS = 6  # make a surface
 _SETTLED_M = 2e-5
 _SETTLED_RAD = 1e-4
-_ASKED_M = 2e-4  # points that moved less keep the partners they had: neighbours are most of a registration's time
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,8 @@ def register(
     center = transform_points(start, points).mean(axis=0)
     if len(target.points_m) == 0:
         return Registration(start, np.zeros((6, 6)), float("inf"), 0.0, center, len(points))
-    pose, nearest = start.copy(), _Nearest(target, gate_m)
+    pose = start.copy()
+    nearest = _Nearest(target, gate_m)
     for step in range(steps):
         # Begin with a wide kernel: a start some millimetres off must not lose its pairs.
         kernel = kernel_m * max(1.0, 3.0 - step)
