@@ -12,14 +12,16 @@ from referent.geometry.footprint import (
     distances_from_sides,
     elongated_yaw,
     fit_circle,
+    hull_corners,
     in_company,
     least_area_yaw,
+    lengths_of,
+    near_rim,
     outlines,
     rectangle_residual_m,
-    rim_of,
     round_body,
 )
-from referent.geometry.points import thinned
+from referent.geometry.points import ends_of, mean_of, thinned
 from referent.geometry.poses import rigid
 from referent.types import Array, OrientedBox
 
@@ -32,12 +34,16 @@ _ROUND_RATIO = 0.5  # of the outline's distance from a rectangle that a circle m
 _ROUND_WIDTH = (1.75, 2.2)  # widths across the view, in radii, that a circle's points may have
 _ROUND_DEPTH = 0.85  # depths along the view, in radii: the near half of a round thing is always seen
 _ROUND_MIDDLE = 0.03  # of the points of a round thing seen from above lie within half its radius
-_OVERLOOK_SINE = 0.25  # a camera this much above the horizon sees the far side of the top
+_OVERLOOK_SINE = 0.25  # a camera this much above the horizon sees the far side of the top,
+_GRAZING_SINE = 0.5  # one below this unless cleaning took the top for an edge:
+_DROPPED = 0.15  # of the depth along the view
 _CLEARLY_ROUNDER = 0.1  # of the rim
+_STRAYS = 0.04  # of the rim at each side may lie beyond what is its rectangle
 _RIM_SHARE = 0.12  # of the radius
 _ALL_AROUND = 0.58  # of the directions
 _CELL_M = 0.005
-_CLEARLY_SMALLER = 0.9  # of the area
+_CLEARLY_SMALLER, _SMALLER = 0.9, 0.97  # of the area
+_AGREEING = np.deg2rad(6.0)  # yaws
 _OUT_M = 0.004  # what stands out of a round body does so by this much, or more of a large one
 _OUT_SHARE = 0.08
 _OUT_POINTS = 8
@@ -60,26 +66,36 @@ class BoxFit:
 
 
 def upright_box(
-    points_m: Array, up: Array, *, floor_m: float | None = None, noise_m: float = 0.0, border_m: float = 0.0
+    points_m: Array,
+    up: Array,
+    *,
+    floor_m: float | None = None,
+    missing_m: Array | None = None,
+    noise_m: float = 0.0,
+    border_m: float = 0.0,
 ) -> BoxFit:
     """The box of (N, 3) points in the camera's optical frame, z along the unit vector `up`.
 
-    `floor_m` is the height (along `up`, from the camera) of its lower face when a support is known; `noise_m` the depth
-    noise at the object; `border_m` how much of its silhouette the depth cleaning took off.
+    `floor_m` is the height (along `up`, from the camera) of its lower face when a support is known; `missing_m` (2, 2)
+    how much its points may lack to the left and right, above and below; `noise_m` the depth noise at the object;
+    `border_m` how much of its silhouette the depth cleaning took off.
     """
-    points = points_m[thinned(np.arange(len(points_m)), _FIT_POINTS)].astype(np.float64)
-    middle = points.mean(axis=0)
+    points = points_m.take(thinned(np.arange(len(points_m)), _FIT_POINTS), axis=0).astype(np.float64)
+    middle = mean_of(points)
     view = middle / np.linalg.norm(middle)
     base = _level_axes(up, view)
     ground = points @ base[:, :2]
-    low, high = np.quantile(points @ up, [_QUANTILE, 1 - _QUANTILE])
+    low, high = ends_of((points @ up)[:, None], _QUANTILE)[:, 0]
     low = low if floor_m is None else min(floor_m, high)
     down = float(-view @ up)
-    overlooked = down > _OVERLOOK_SINE
-    solid = ground[in_company(ground)]
-    whole, facing = outlines(solid, np.zeros(2))
+    overlooked = down > _OVERLOOK_SINE and not (
+        missing_m is not None and _top_is_dropped(up, down, missing_m, float(np.ptp(ground[:, 1])), border_m)
+    )
+    solid = ground.take(np.flatnonzero(in_company(ground)), axis=0)
+    corners = hull_corners(solid)
+    whole, facing = outlines(corners, np.zeros(2))
     yaw = _best_yaw(solid, whole, facing, max(_NEAR_M, noise_m), overlooked=overlooked)
-    circle = _round_footprint(solid, whole, facing, yaw, down, noise_m)
+    circle = _round_footprint(solid, corners, whole, facing, yaw, noise_m, overlooked=overlooked)
     standing_out = None if circle is None else _standing_out(solid, circle, noise_m)
     radius_m = 0.0 if circle is None else circle.radius_m + border_m * abs(float(view @ up))
     if circle is None:
@@ -108,11 +124,24 @@ def upright_box(
 def principal_box(points_m: Array, *, noise_m: float = 0.0, border_m: float = 0.0) -> BoxFit:
     """The box of points about which neither up nor a support is known: z along their thinnest direction."""
     points = np.asarray(points_m, np.float64)
-    _, axes = np.linalg.eigh(np.cov((points - points.mean(axis=0)).T))
-    thinnest = axes[:, 0] * (-1.0 if axes[:, 0] @ points.mean(axis=0) > 0 else 1.0)
+    middle = mean_of(points)
+    _, axes = np.linalg.eigh((points - middle).T @ (points - middle))
+    thinnest = axes[:, 0] * (-1.0 if axes[:, 0] @ middle > 0 else 1.0)
     fit = upright_box(points, thinnest, noise_m=noise_m, border_m=border_m)
     box = OrientedBox(fit.box.camera_from_object, fit.box.size_m, fit.box.point_count, orientation_known=False)
     return BoxFit(box, fit.is_round, upright=False, on_floor=False, far_side_seen=False)
+
+
+def _top_is_dropped(up: Array, down: float, missing_m: Array, depth_m: float, border_m: float) -> bool:
+    """Whether a top seen at a grazing angle is missing: its pixels are as far behind each other as those of an edge.
+
+    What is missing upwards in the picture is the longer on the top, the lower the camera.
+    """
+    if down > _GRAZING_SINE:
+        return False
+    upwards = up[:2] / max(float(np.linalg.norm(up[:2])), 1e-9)
+    beyond_m = np.where(upwards < 0, missing_m[:, 0], missing_m[:, 1])
+    return float((np.abs(upwards) * beyond_m).max()) > max(border_m, _DROPPED * depth_m * down)
 
 
 def _level_axes(up: Array, towards: Array) -> Array:
@@ -133,13 +162,16 @@ def _best_yaw(ground: Array, whole: Array, facing: Array, near_m: float, *, over
     """The closeness yaw, or a least-area one where that fits better what is seen from above.
 
     Where the whole outline is seen, the clearly smaller rectangle around it is the better one: closeness lays the sides
-    of what is no box, such as a banana, across it.
+    of what is no box, such as a banana, across it. Where both nearly agree, a little smaller is enough.
     """
     if overlooked and (long := elongated_yaw(ground, _CELL_M)) is not None:
         return long
     close = closeness_yaw(ground, near_m)
-    if overlooked and _area_m2(whole, least := least_area_yaw(whole)) < _CLEARLY_SMALLER * _area_m2(whole, close):
-        return least
+    if overlooked:
+        least = least_area_yaw(whole)
+        agree = abs((least - close + np.pi / 4) % (np.pi / 2) - np.pi / 4) < _AGREEING
+        if _area_m2(whole, least) < (_SMALLER if agree else _CLEARLY_SMALLER) * _area_m2(whole, close):
+            return least
     candidates = [close, least_area_yaw(facing)]
     residuals = [rectangle_residual_m(facing, yaw) for yaw in candidates]
     return candidates[0] if residuals[0] <= 2 * residuals[1] else candidates[1]
@@ -154,7 +186,7 @@ def _area_m2(outline: Array, yaw_rad: float) -> float:
 def _standing_out(ground: Array, circle: Circle, noise_m: float) -> Array | None:
     """(N, 2) what stands out of a round body to one side or two, such as handle and spout, from its centre."""
     offsets = ground - circle.center_m
-    distances = np.linalg.norm(offsets, axis=1)
+    distances = lengths_of(offsets)
     margin_m = max(_OUT_M, _OUT_SHARE * circle.radius_m, 3 * noise_m)
     beyond = distances > circle.radius_m + margin_m
     if np.count_nonzero(beyond) < max(_OUT_POINTS, _OUT_LEAST * len(ground)):
@@ -178,52 +210,56 @@ def _sides_around(
 ) -> tuple[Array, Array]:
     """Middle, in the base's axes, and lengths of the two sides around a round body and what stands out of it."""
     turn = base[:, :2].T @ axes[:, :2]
-    low, high = np.quantile(standing_out @ turn, [2 * _QUANTILE, 1 - 2 * _QUANTILE], axis=0)
+    low, high = ends_of(standing_out @ turn, 2 * _QUANTILE)
     low, high = np.minimum(low - border_m, -radius_m), np.maximum(high + border_m, radius_m)
     return center + turn @ ((low + high) / 2), high - low
 
 
 def _round_footprint(
-    ground: Array, whole: Array, facing: Array, yaw: float, down: float, noise_m: float
+    ground: Array, corners: Array, whole: Array, facing: Array, yaw: float, noise_m: float, *, overlooked: bool
 ) -> Circle | None:
     """The circle of the footprint where the outline follows it clearly better than a rectangle.
 
-    `ground` has x across and y along the view; `down` is the sine of the angle the camera looks down by.
+    `ground` has x across and y along the view.
     """
-    of_whole, of_facing = _circle_of(whole, noise_m), _circle_of(facing, noise_m)
-    width, depth = np.ptp(np.quantile(ground, [_QUANTILE, 1 - _QUANTILE], axis=0), axis=0)
+    of_whole = _circle_of(whole, noise_m)
+    of_facing = of_whole if facing is whole else _circle_of(facing, noise_m)
+    width, depth = np.ptp(ends_of(ground, _QUANTILE), axis=0)
     circles = [c for c in (of_whole, of_facing) if c is not None and _is_filled(c.radius_m, width, depth)]
     circle = min(circles, key=lambda c: c.residual_m, default=None)
     if circle is not None and circle.residual_m < _ROUND_RATIO * rectangle_residual_m(facing, yaw):
         # Seen from above, a round thing has a far rim or a top in its middle; the hollow of a banana has neither.
-        central = np.linalg.norm(ground - circle.center_m, axis=1) < circle.radius_m / 2
-        if of_whole is not None or down < _OVERLOOK_SINE or central.mean() > _ROUND_MIDDLE:
+        central = lengths_of(ground - circle.center_m) < circle.radius_m / 2
+        if of_whole is not None or not overlooked or central.mean() > _ROUND_MIDDLE:
             return circle
-    return _body_with_more(ground, whole, yaw, down, noise_m)
+    rim = np.concatenate([corners, near_rim(ground)])
+    return _body_with_more(ground, rim, whole, yaw, noise_m, overlooked=overlooked)
 
 
-def _body_with_more(ground: Array, whole: Array, yaw: float, down: float, noise_m: float) -> Circle | None:
+def _body_with_more(
+    ground: Array, rim: Array, whole: Array, yaw: float, noise_m: float, *, overlooked: bool
+) -> Circle | None:
     """The circle of a round body that has handles or spouts, where the rim follows it better than any rectangle."""
     near_m = max(_NEAR_M, noise_m)
-    body = round_body(ground, near_m)
-    if body is None or not _is_body(body, ground, down):
+    body = round_body(ground, rim, near_m)
+    if body is None or not _is_body(body, ground, overlooked=overlooked):
         return None
-    rim = rim_of(ground)
-    off_circle = np.abs(np.linalg.norm(rim - body.center_m, axis=1) - body.radius_m)
-    on_sides = max((distances_from_sides(rim, turn) < 2 * near_m).mean() for turn in (yaw, least_area_yaw(whole)))
+    off_circle = np.abs(lengths_of(rim - body.center_m) - body.radius_m)
+    yaws = yaw, least_area_yaw(whole)
+    on_sides = max((distances_from_sides(rim, turn, strays=_STRAYS) < 2 * near_m).mean() for turn in yaws)
     return body if (off_circle < 2 * near_m).mean() > on_sides + _CLEARLY_ROUNDER else None
 
 
-def _is_body(circle: Circle, ground: Array, down: float) -> bool:
+def _is_body(circle: Circle, ground: Array, *, overlooked: bool) -> bool:
     """A circle that is seen all around, or whose near side is seen and, from above, its middle: no banana's hollow."""
     offsets = ground - circle.center_m
-    distances = np.linalg.norm(offsets, axis=1) / circle.radius_m
+    distances = lengths_of(offsets) / circle.radius_m
     rim = offsets[np.abs(distances - 1) < _RIM_SHARE]
     sectors = np.bincount((np.arctan2(rim[:, 1], rim[:, 0]) / np.deg2rad(20.0) % 18).astype(int) % 18, minlength=18)
     if (sectors > 0).mean() > _ALL_AROUND:
         return True
     near_side = np.median(ground[:, 1]) < circle.center_m[1]  # y runs away from the camera
-    return bool(near_side and (down < _OVERLOOK_SINE or (distances < 0.5).mean() > _ROUND_MIDDLE))
+    return bool(near_side and (not overlooked or (distances < 0.5).mean() > _ROUND_MIDDLE))
 
 
 def _is_filled(radius_m: float, width_m: float, depth_m: float) -> bool:
@@ -241,7 +277,7 @@ def _circle_of(outline: Array, noise_m: float) -> Circle | None:
 def _sides(ground: Array, base: Array, axes: Array, view: Array, border_m: float) -> tuple[Array, Array]:
     """Middle, in the base's axes, and lengths of the footprint's two sides."""
     turn = base[:, :2].T @ axes[:, :2]
-    low, high = np.quantile(ground @ turn, [_QUANTILE, 1 - _QUANTILE], axis=0)
+    low, high = ends_of(ground @ turn, _QUANTILE)
     # Cleaning takes the border off across the view; a face seen head-on loses nothing.
     border = border_m * np.sqrt(np.maximum(0.0, 1 - (view @ axes[:, :2]) ** 2))
     return turn @ ((low + high) / 2), high - low + 2 * border

@@ -23,7 +23,8 @@ def rays(intrinsics: Intrinsics) -> Array:
 
 def points_at(depth_m: Array, rows: Array, columns: Array, intrinsics: Intrinsics) -> Array:
     """The pixels (rows, columns) as (N, 3) float32 points in metres in the camera's optical frame."""
-    return rays(intrinsics)[rows, columns] * depth_m[rows, columns, None]
+    flat = rows * intrinsics.width + columns  # several times faster than indexing by both
+    return np.asarray(rays(intrinsics).reshape(-1, 3).take(flat, axis=0) * depth_m.take(flat)[:, None])
 
 
 def backproject(depth_m: Array, mask: Array, intrinsics: Intrinsics) -> Array:
@@ -44,4 +45,4 @@ def project(points_m: Array, intrinsics: Intrinsics) -> Array:
 def known_depth(depth_m: Array) -> Array:
     """True where depth is a measurement: finite and positive (zero means "none" in many drivers)."""
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.isfinite(depth_m) & (depth_m > 0))
+        return np.asarray((depth_m > 0) & (depth_m < np.inf))

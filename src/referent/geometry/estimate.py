@@ -15,10 +15,12 @@ from referent.geometry.missing import missing_m
 from referent.geometry.noise import depth_sigma_m
 from referent.geometry.plane import Plane, heights_m, ring_pixels, support_plane
 from referent.geometry.points import Patch, object_mask, one_object, patch_around, pixels_of, thinned
+from referent.geometry.regrowth import REACH_PX, regrown
 from referent.geometry.symmetry import continue_axes
 from referent.types import Array, ObjectCloud, ObjectPose, OrientedBox, PoseQuality, RgbdFrame
 
 _LEVEL_COS = np.cos(np.deg2rad(10.0))  # a support this level is taken as exactly level: gravity is the better normal
+_MIDDLE_POINTS = 2000  # more move the middle of an object by nothing
 _THIN_SHARE = 0.3  # if cutting the plane leaves less, the object is as thin as the cut and keeps its points
 
 
@@ -32,7 +34,8 @@ class Look:
     up: Array | None  # (3,) the box's z: gravity or the normal of its support; None when neither is known
     floor_m: float | None  # height along `up`, from the camera, of its support
     missing_m: Array  # (2, 2) how much longer it may be: left and right, above and below
-    noise_m: float  # of the depth at its distance
+    distance_m: float  # of its points along the camera's axis, in the median
+    noise_m: float  # of the depth at that distance
     border_m: float  # what cleaning took off its silhouette
 
 
@@ -94,25 +97,34 @@ def look(frame: RgbdFrame, mask: Array, config: GeometryConfig, *, up_in_camera:
     if len(rows) < config.min_points:
         return None
     points = points_at(frame.depth_m, rows, columns, camera)
-    plane = _support(frame, patch, points, config, up)
+    tolerance_m = max(config.plane_cut_m, 2 * depth_sigma_m(_distance_m(points), camera.fx, config))
+    plane = _support(frame, patch, points, tolerance_m, config, up)
+    if plane is not None and config.plane_ring_px >= REACH_PX:
+        whole = regrown(patch, kept, frame.depth_m, camera, plane, tolerance_m)
+        if whole is not None:
+            patch, kept = whole, object_mask(whole, config)
+            rows, columns = pixels_of(patch, kept)
+            points = points_at(frame.depth_m, rows, columns, camera)
     if plane is not None:
-        kept[kept] = _above(points, plane, config, _noise_m(points, camera.fx, config))
-        kept = one_object(kept, patch)  # what the support alone held together falls apart
-        rows, columns = pixels_of(patch, kept)
-        points = points_at(frame.depth_m, rows, columns, camera)
+        before, standing = kept, kept.copy()
+        standing[kept] = _above(points, plane, tolerance_m, config)
+        kept = one_object(standing, patch)  # what the support alone held together falls apart
+        still = np.flatnonzero(kept[before])
+        rows, columns, points = rows[still], columns[still], points.take(still, axis=0)
     few = thinned(np.arange(len(points)), config.max_points)
-    points = points[few]
-    noise_m = _noise_m(points, camera.fx, config)
-    border_m = (max(config.erode_px, 1) + 0.5) * float(np.median(points[:, 2])) / camera.fx
+    points = points.take(few, axis=0)
+    distance_m = _distance_m(points)
+    noise_m = depth_sigma_m(distance_m, camera.fx, config)
+    border_m = (max(config.erode_px, 1) + 0.5) * distance_m / camera.fx
     axis = _up_axis(plane, up)
     floor_m = None if plane is None or axis is None else _floor_m(points, plane, axis)
+    lacking_m = missing_m(patch, kept, camera, config, plane)
     if axis is None:
         fit = principal_box(points, noise_m=noise_m, border_m=border_m)
     else:
-        fit = upright_box(points, axis, floor_m=floor_m, noise_m=noise_m, border_m=border_m)
-    lacking_m = missing_m(patch, kept, camera, config, plane)
-    colors = frame.rgb[rows[few], columns[few]]
-    return Look(points, colors, fit, axis, floor_m, lacking_m, noise_m, border_m)
+        fit = upright_box(points, axis, floor_m=floor_m, missing_m=lacking_m, noise_m=noise_m, border_m=border_m)
+    colors = frame.rgb.reshape(-1, 3).take(rows[few] * camera.width + columns[few], axis=0)
+    return Look(points, colors, fit, axis, floor_m, lacking_m, distance_m, noise_m, border_m)
 
 
 def _check_inputs(frame: RgbdFrame, mask: Array, up_in_camera: Array | None) -> None:
@@ -125,21 +137,22 @@ def _check_inputs(frame: RgbdFrame, mask: Array, up_in_camera: Array | None) -> 
             raise ValueError(f"up_in_camera: {up_in_camera!r} is no direction (3,)")
 
 
-def _noise_m(points: Array, fx: float, config: GeometryConfig) -> float:
-    return float(depth_sigma_m(float(np.median(points[:, 2])), fx, config))
+def _distance_m(points: Array) -> float:
+    return float(np.median(points[:, 2]))
 
 
-def _support(frame: RgbdFrame, patch: Patch, points: Array, config: GeometryConfig, up: Array | None) -> Plane | None:
+def _support(
+    frame: RgbdFrame, patch: Patch, points: Array, tolerance_m: float, config: GeometryConfig, up: Array | None
+) -> Plane | None:
     """The plane in a ring around the mask that the points stand on, if there is one."""
     assert frame.depth_m is not None
     ring = points_at(frame.depth_m, *ring_pixels(patch, config), frame.intrinsics)
-    tolerance_m = max(config.plane_cut_m, 2 * _noise_m(points, frame.intrinsics.fx, config))
     return support_plane(ring, points, tolerance_m=tolerance_m, up_in_camera=up)
 
 
-def _above(points: Array, plane: Plane, config: GeometryConfig, noise_m: float) -> Array:
+def _above(points: Array, plane: Plane, tolerance_m: float, config: GeometryConfig) -> Array:
     """(N,) True for points clearly above the plane; for a thin object, for all of them."""
-    above = heights_m(points, plane) > max(config.plane_cut_m, 2 * noise_m)
+    above = heights_m(points, plane) > tolerance_m
     if np.count_nonzero(above) < max(config.min_points, _THIN_SHARE * len(points)):
         return np.ones(len(points), bool)
     return above
@@ -153,5 +166,5 @@ def _up_axis(plane: Plane | None, up: Array | None) -> Array | None:
 
 def _floor_m(points: Array, plane: Plane, axis: Array) -> float:
     """Height along `axis` at which the plane passes below the points' middle."""
-    middle = np.median(points, axis=0).astype(np.float64)
+    middle = np.median(points[thinned(np.arange(len(points)), _MIDDLE_POINTS)], axis=0).astype(np.float64)
     return float(middle @ axis - heights_m(middle[None], plane)[0] / (plane.normal @ axis))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from referent.geometry.box import BoxFit
-from referent.geometry.points import thinned
+from referent.geometry.points import ends_of, thinned
 from referent.types import Array
 
 _POINTS = 6000  # of a frame; more change nothing but time
@@ -87,8 +87,8 @@ def faces_of(
     """
     center = fit.box.camera_from_object[:3, 3]
     view = center / np.linalg.norm(center)
-    some = points_m[thinned(np.arange(len(points_m)), _POINTS)]
-    ends = np.quantile(some @ axes, [_QUANTILE, 1 - _QUANTILE], axis=0)
+    some = points_m.take(thinned(np.arange(len(points_m)), _POINTS), axis=0)
+    ends = ends_of(some @ axes, _QUANTILE)
     # Cleaning takes the border off across the view; the rim of a top is taken off sideways, not downwards.
     level = np.array([1.0, 1.0, 0.0]) if fit.upright else np.ones(3)
     ends += np.array([[-1.0], [1.0]]) * border_m * level * np.sqrt(np.maximum(0.0, 1 - (view @ axes) ** 2))

@@ -8,7 +8,7 @@ from itertools import combinations
 import cv2
 import numpy as np
 
-from referent.geometry.points import thinned
+from referent.geometry.points import ends_of, mean_of, thinned
 from referent.types import Array
 
 _COARSE = np.deg2rad(np.arange(0.0, 90.0, 3.0))
@@ -53,18 +53,19 @@ def closeness_yaw(points_m: Array, near_m: float) -> float:
 def _closeness(points: Array, yaws: Array, near_m: float) -> Array:
     """(Y,) the score of each yaw: the sum of 1 / distance of the points from the nearer of the two hugged sides."""
     cos, sin = np.cos(yaws), np.sin(yaws)
-    along = _from_hugged_side(points @ np.stack([cos, sin]))
-    across = _from_hugged_side(points @ np.stack([-sin, cos]))
-    return np.asarray((1.0 / np.maximum(np.minimum(along, across), near_m)).sum(axis=0))
+    along = _from_hugged_side(np.stack([cos, sin], axis=1) @ points.T)
+    across = _from_hugged_side(np.stack([-sin, cos], axis=1) @ points.T)
+    return np.asarray((1.0 / np.maximum(np.minimum(along, across), near_m)).sum(axis=1))
 
 
 def _from_hugged_side(coordinates: Array) -> Array:
-    """(N, Y) distances from that end of each column's range which the points are closer to."""
-    rank = len(coordinates) // 50  # a few stray points must not move the side
-    ordered = np.partition(coordinates, (rank, len(coordinates) - 1 - rank), axis=0)
-    low, high = ordered[rank], ordered[len(coordinates) - 1 - rank]
+    """(Y, N) distances from that end of each row's range which the points are closer to."""
+    count = coordinates.shape[1]
+    rank = count // 50  # a few stray points must not move the side
+    ordered = np.partition(coordinates, (rank, count - 1 - rank), axis=1)
+    low, high = ordered[:, rank, None], ordered[:, count - 1 - rank, None]
     from_low, from_high = np.abs(coordinates - low), np.abs(high - coordinates)
-    return np.where(from_low.sum(axis=0) < from_high.sum(axis=0), from_low, from_high)
+    return np.where((from_low.sum(axis=1) < from_high.sum(axis=1))[:, None], from_low, from_high)
 
 
 def least_area_yaw(outline_m: Array) -> float:
@@ -73,19 +74,18 @@ def least_area_yaw(outline_m: Array) -> float:
     return float(np.deg2rad(angle_deg) % (np.pi / 2))
 
 
-def outlines(points_m: Array, camera_m: Array) -> tuple[Array, Array]:
-    """(48, 2) points evenly along the convex hull, and along that part of it that faces the camera.
+def outlines(corners_m: Array, camera_m: Array) -> tuple[Array, Array]:
+    """(48, 2) points evenly along a convex hull given by its corners, and along that part of it that faces the camera.
 
     From straight above no side faces the camera more than another, and both are the whole hull.
     """
-    sample = points_m[thinned(np.arange(len(points_m)), _HULL_POINTS)].astype(np.float32)
-    start = cv2.convexHull(sample)[:, 0].astype(np.float64)
+    start = corners_m
     along = np.roll(start, -1, axis=0) - start
     normals = np.stack([along[:, 1], -along[:, 0]], axis=1)
     middle = start + along / 2
     outwards = np.sign(np.einsum("ij,ij->i", normals, middle - start.mean(axis=0)))
     facing = outwards * np.einsum("ij,ij->i", normals, camera_m - middle) > 0
-    lengths = np.linalg.norm(along, axis=1)
+    lengths = lengths_of(along)
     whole = _evenly(start, along, lengths)
     if lengths[facing].sum() <= 0.3 * lengths.sum():
         return whole, whole
@@ -115,7 +115,7 @@ def fit_circle(outline_m: Array) -> Circle | None:
         return None
     center, radius = _polished(xy, np.array([x, y]), float(np.sqrt(squared)))
     offsets = xy - center
-    residual = float(np.sqrt(np.mean((np.linalg.norm(offsets, axis=1) - radius) ** 2)))
+    residual = float(np.sqrt(np.mean((lengths_of(offsets) - radius) ** 2)))
     return Circle(middle + center * scale, radius * scale, residual * scale, _arc_rad(offsets))
 
 
@@ -123,7 +123,7 @@ def _polished(xy: Array, center: Array, radius: float) -> tuple[Array, float]:
     """Three Gauss-Newton steps on the true distances: the algebraic start shrinks short arcs."""
     for _ in range(3):
         offsets = xy - center
-        distances = np.maximum(np.linalg.norm(offsets, axis=1), 1e-9)
+        distances = np.maximum(lengths_of(offsets), 1e-9)
         jacobian = np.column_stack([-offsets / distances[:, None], -np.ones(len(xy))])
         step = np.linalg.lstsq(jacobian, radius - distances, rcond=1e-9)[0]
         center, radius = center + step[:2], radius + float(step[2])
@@ -139,48 +139,47 @@ def _arc_rad(offsets: Array) -> float:
 
 def in_company(points_m: Array) -> Array:
     """(N,) True for points that are not alone: a few strays beside a footprint would turn and round its outline."""
-    low = points_m.min(axis=0)
-    cell_m = max(float(np.ptp(points_m, axis=0).max()) / _CELLS, 1e-6)
-    column, row = np.floor((points_m - low) / cell_m).astype(int).T
-    counts = np.zeros((_CELLS + 1, _CELLS + 1), np.float32)
-    np.add.at(counts, (row, column), 1.0)
+    xy = np.ascontiguousarray(points_m.T)
+    xy -= xy.min(axis=1, keepdims=True)
+    cell_m = max(float(xy.max()) / _CELLS, 1e-6)
+    column, row = (xy / cell_m).astype(int)
+    side = _CELLS + 1
+    cell = row * side + column
+    counts = np.bincount(cell, minlength=side * side).reshape(side, side).astype(np.float32)
     around = cv2.boxFilter(counts, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
-    company = around[row, column] > max(1.0, _COMPANY * len(points_m))
+    company = (around > max(1.0, _COMPANY * len(points_m))).take(cell)
     return np.asarray(company if np.count_nonzero(company) > len(points_m) / 2 else np.ones(len(points_m), bool))
 
 
-def round_body(points_m: Array, tolerance_m: float) -> Circle | None:
+def round_body(points_m: Array, rim_m: Array, tolerance_m: float) -> Circle | None:
     """The circle that most of a footprint's rim follows, whatever else stands out of it; None when none does.
 
-    `points_m` (N, 2) have the camera towards negative y. The rim are the hull's corners and what is nearest to the
-    camera; the circles through three of its points are tried, and the best has rim near it on the widest arc. Of a
+    `points_m` (N, 2) have the camera towards negative y; their rim are the hull's corners and what is nearest to the
+    camera. The circles through three of its points are tried, and the best has rim near it on the widest arc. Of a
     rectangle's rim little is near any one circle.
     """
-    hull_m = rim_of(points_m)
-    if len(hull_m) < 8:
+    if len(rim_m) < 8:
         return None
-    picks = _triples(len(hull_m))
-    centers, radii = _through(hull_m[picks[:, 0]], hull_m[picks[:, 1]], hull_m[picks[:, 2]])
-    extent_m = float(np.ptp(hull_m, axis=0).max())
+    picks = _triples(len(rim_m))
+    centers, radii = _through(rim_m[picks[:, 0]], rim_m[picks[:, 1]], rim_m[picks[:, 2]])
+    extent_m = float(np.ptp(rim_m, axis=0).max())
     possible = np.isfinite(radii) & (radii < extent_m) & (radii > extent_m / 8)
     if not possible.any():
         return None
     centers, radii = centers[possible], radii[possible]
-    offsets = hull_m[None] - centers[:, None]
-    distances = np.linalg.norm(offsets, axis=2)
+    offsets = rim_m.T[:, None, :] - centers.T[:, :, None]
     allowed = np.maximum(tolerance_m, _ROUND_SHARE * radii)[:, None]
-    near = np.abs(distances - radii[:, None]) < allowed
-    sectors = ((np.arctan2(offsets[..., 1], offsets[..., 0]) / (2 * np.pi) % 1.0) * _SECTORS).astype(int) % _SECTORS
+    near = np.abs(np.sqrt(offsets[0] ** 2 + offsets[1] ** 2) - radii[:, None]) < allowed
+    turns = np.arctan2(offsets[1][near], offsets[0][near]) / (2 * np.pi)
     covered = np.zeros((len(centers), _SECTORS), bool)
-    rows = np.broadcast_to(np.arange(len(centers))[:, None], near.shape)
-    covered[rows[near], sectors[near]] = True
+    covered[np.nonzero(near)[0], (turns % 1.0 * _SECTORS).astype(int) % _SECTORS] = True
     best = int(np.argmax(covered.sum(axis=1) - 1e-3 * radii / extent_m))
     if covered[best].mean() < _BODY_ARC:
         return None
-    circle = fit_circle(hull_m[near[best]])
+    circle = fit_circle(rim_m[near[best]])
     if circle is None or abs(circle.radius_m - radii[best]) > 0.3 * radii[best]:
         return None
-    outside = np.linalg.norm(points_m - circle.center_m, axis=1) > circle.radius_m + allowed[best]
+    outside = lengths_of(points_m - circle.center_m) > circle.radius_m + allowed[best]
     return circle if outside.mean() < _STANDS_OUT_AT_MOST else None
 
 
@@ -203,18 +202,13 @@ def _through(a: Array, b: Array, c: Array) -> tuple[Array, Array]:
     return a + middle, np.linalg.norm(middle, axis=1)
 
 
-def rim_of(points_m: Array) -> Array:
-    """(N, 2) the hull's corners and what is nearest to the camera, towards negative y."""
-    return np.concatenate([hull_corners(points_m), near_rim(points_m)])
-
-
 def near_rim(points_m: Array) -> Array:
     """(N, 2) of (M, 2) points those nearest to the camera, towards negative y, in each of 40 strips across x."""
-    points_m = points_m[thinned(np.arange(len(points_m)), _HULL_POINTS)]
-    low, high = np.quantile(points_m[:, 0], [0.01, 0.99])
+    points_m = points_m.take(thinned(np.arange(len(points_m)), _HULL_POINTS), axis=0)
+    low, high = ends_of(points_m[:, :1], 0.01)[:, 0]
     strip = np.floor((points_m[:, 0] - low) / max(high - low, 1e-9) * _STRIPS).astype(int)
     order = np.lexsort((points_m[:, 1], strip))
-    strip, ordered = strip[order], points_m[order]
+    strip, ordered = strip[order], points_m.take(order, axis=0)
     first = np.flatnonzero(np.diff(strip, prepend=-2) > 0)
     counts = np.diff(first, append=len(strip))
     third = first + np.minimum(2, counts - 1)  # the very nearest may be a stray
@@ -227,22 +221,28 @@ def elongated_yaw(points_m: Array, cell_m: float) -> float | None:
 
     The long axis of a hammer is its handle's, whatever its head does to rectangles. None for everything else.
     """
-    middle = points_m.mean(axis=0)
-    spread, axes = np.linalg.eigh(np.cov((points_m - middle).T))
+    middle = mean_of(points_m)
+    offsets = points_m - middle
+    spread, axes = np.linalg.eigh(offsets.T @ offsets / max(1, len(offsets) - 1))
     if spread[1] < _LONG**2 * max(spread[0], 1e-12):
         return None
-    along = (points_m - middle) @ axes
-    sides = np.ptp(along, axis=0)
-    cells = np.floor((along - along.min(axis=0)) / cell_m).astype(np.int64)
-    filled = np.count_nonzero(np.bincount(cells[:, 0] * (cells[:, 1].max() + 1) + cells[:, 1]))
+    along = axes.T @ offsets.T
+    sides = np.ptp(along, axis=1)
+    cells = ((along - along.min(axis=1, keepdims=True)) / cell_m).astype(np.int64)
+    filled = np.count_nonzero(np.bincount(cells[0] * (cells[1].max() + 1) + cells[1]))
     if filled * cell_m**2 > _FILLED * float(np.prod(sides)):
         return None
     return float(np.arctan2(axes[1, 1], axes[0, 1]) % (np.pi / 2))
 
 
+def lengths_of(vectors_m: Array) -> Array:
+    """(N,) of (N, D) vectors; several times faster than np.linalg.norm on short ones."""
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors_m, vectors_m)))
+
+
 def hull_corners(points_m: Array) -> Array:
     """(N, 2) the corners of the convex hull."""
-    sample = points_m[thinned(np.arange(len(points_m)), _HULL_POINTS)].astype(np.float32)
+    sample = points_m.take(thinned(np.arange(len(points_m)), _HULL_POINTS), axis=0).astype(np.float32)
     return np.asarray(cv2.convexHull(sample)[:, 0].astype(np.float64))
 
 
@@ -251,9 +251,12 @@ def rectangle_residual_m(outline_m: Array, yaw_rad: float) -> float:
     return float(np.sqrt(np.mean(distances_from_sides(outline_m, yaw_rad) ** 2)))
 
 
-def distances_from_sides(outline_m: Array, yaw_rad: float) -> Array:
-    """(N,) distances of (N, 2) points from the nearest side of their own rectangle at a yaw."""
+def distances_from_sides(outline_m: Array, yaw_rad: float, *, strays: float = 0.0) -> Array:
+    """(N,) distances of (N, 2) points from the nearest side of their own rectangle at a yaw.
+
+    A share of `strays` at each side may lie beyond it.
+    """
     cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
     turned = outline_m @ np.array([[cos, -sin], [sin, cos]])
-    low, high = turned.min(axis=0), turned.max(axis=0)
-    return np.asarray(np.minimum(turned - low, high - turned).min(axis=1))
+    low, high = ends_of(turned, strays)
+    return np.asarray(np.minimum(np.abs(turned - low), np.abs(high - turned)).min(axis=1))

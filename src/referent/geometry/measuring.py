@@ -59,9 +59,9 @@ def information_of(laid: Registration, pose: Array, view: View, config: Geometry
     Neighbouring pixels err together: the points count as the few independent ones they are worth.
     """
     seen = view.seen
-    z_m = float(np.median(seen.points_m[:, 2]))
     worth = (
-        independent_samples(len(seen.points_m), z_m, view.frame.intrinsics.fx, config.depth_correlation_m) / laid.count
+        independent_samples(len(seen.points_m), seen.distance_m, view.frame.intrinsics.fx, config.depth_correlation_m)
+        / laid.count
     )
     sigma_m = max(seen.noise_m, laid.residual_m)
     at_origin = np.eye(6)  # from a rotation about the origin to one about the points' middle

@@ -8,11 +8,12 @@ from referent.config import GeometryConfig
 from referent.geometry.camera import rays
 from referent.geometry.noise import depth_sigma_m
 from referent.geometry.plane import Plane
-from referent.geometry.points import Patch
+from referent.geometry.points import Patch, thinned
 from referent.types import Array, Intrinsics
 
 _ACROSS_PX = 4  # from the mask's border to what may hide the object; nearer lie mixed pixels
 _INSIDE_PX = 2
+_DEPTHS = 2000  # more change their median by nothing
 _CLEANED_PX = 3.0  # what cleaning takes off both ends of a whole object together
 
 
@@ -22,7 +23,7 @@ def missing_m(patch: Patch, kept: Array, camera: Intrinsics, config: GeometryCon
     Where something nearer, or the picture's border, stands along the whole border of the mask, the object may be as
     long again as it is seen; besides, pieces of the mask that were dropped may be its own.
     """
-    z_m = float(np.median(patch.depth_m[kept]))
+    z_m = float(np.median(thinned(patch.depth_m[kept], _DEPTHS)))
     step_m = max(config.edge_fraction * z_m, 6 * float(depth_sigma_m(z_m, camera.fx, config)))
     lengths_px = np.zeros((2, 2))
     for axis, ways in enumerate((((0, -1), (0, 1)), ((-1, 0), (1, 0)))):
@@ -38,7 +39,7 @@ def missing_m(patch: Patch, kept: Array, camera: Intrinsics, config: GeometryCon
 def _hidden_share(patch: Patch, way: tuple[int, int], camera: Intrinsics, plane: Plane | None, step_m: float) -> float:
     """Share of the mask's border on one side beyond which the picture ends or something nearer is seen."""
     size = np.array(patch.mask.shape)
-    rows, columns = np.nonzero(patch.mask & ~_shifted(patch.mask, way))
+    rows, columns = np.divmod(np.flatnonzero(_border(patch.mask, way)), size[1])
     if len(rows) == 0:
         return 0.0
     beyond = np.stack([rows + _ACROSS_PX * way[0], columns + _ACROSS_PX * way[1]])
@@ -56,8 +57,13 @@ def _hidden_share(patch: Patch, way: tuple[int, int], camera: Intrinsics, plane:
     return float((outside | nearer).mean())
 
 
-def _shifted(mask: Array, way: tuple[int, int]) -> Array:
-    """For each pixel, whether its neighbour that way is in the mask; beyond the patch there is none."""
-    padded = np.pad(mask, 1)
-    height, width = mask.shape
-    return np.asarray(padded[1 + way[0] : 1 + way[0] + height, 1 + way[1] : 1 + way[1] + width])
+def _border(mask: Array, way: tuple[int, int]) -> Array:
+    """The mask's pixels whose neighbour that way is not in it; beyond the patch there is none."""
+    border = mask.copy()
+    inwards = slice(1, None) if sum(way) < 0 else slice(None, -1)
+    outwards = slice(None, -1) if sum(way) < 0 else slice(1, None)
+    if way[0]:
+        border[inwards] &= ~mask[outwards]
+    else:
+        border[:, inwards] &= ~mask[:, outwards]
+    return border

@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 
 from referent.config import GeometryConfig
-from referent.geometry.points import Patch, pixels_of, thinned
+from referent.geometry.points import Patch, mean_of, thinned
 from referent.types import Array
 
 _RING_INNER_PX = 6  # nearer pixels may be the object's own under an imprecise mask
 _RING_POINTS = 500
+_STANDING_POINTS = 200
 _HYPOTHESES = 150
 _MIN_SHARE = 0.25  # of the ring that must lie on the plane
 _MAX_TILT_COS = np.cos(np.deg2rad(30.0))
@@ -32,12 +33,13 @@ class Plane:
 
 
 def ring_pixels(patch: Patch, config: GeometryConfig) -> tuple[Array, Array]:
-    """Rows and columns, in the whole picture, of smooth depth pixels in a ring around the mask."""
+    """Rows and columns, in the whole picture, of up to 500 smooth depth pixels in a ring around the mask."""
     outside = np.where(patch.mask, 0, 1).astype(np.uint8)
     distance_px = cv2.distanceTransform(outside, cv2.DIST_L2, 3)
     inner = min(_RING_INNER_PX, config.plane_ring_px // 2)
     ring = (distance_px > inner) & (distance_px <= config.plane_ring_px) & patch.known & ~patch.edge
-    return pixels_of(patch, ring)
+    rows, columns = np.divmod(thinned(np.flatnonzero(ring), _RING_POINTS), ring.shape[1])
+    return rows + patch.row, columns + patch.column
 
 
 def heights_m(points_m: Array, plane: Plane) -> Array:
@@ -56,18 +58,18 @@ def support_plane(
     if len(ring_m) < 30:
         return None
     ring = ring_m[thinned(np.arange(len(ring_m)), _RING_POINTS)].astype(np.float64)
-    standing = object_m[thinned(np.arange(len(object_m)), 200)].astype(np.float64)
+    standing = object_m[thinned(np.arange(len(object_m)), _STANDING_POINTS)].astype(np.float64)
     normals, offsets = _hypotheses(ring, up_in_camera)
     trust = _can_carry(normals, offsets, standing, tolerance_m, gravity_known=up_in_camera is not None)
     able = trust > 0
     normals, offsets = normals[able], offsets[able]
     if len(normals) == 0:
         return None
-    inliers = np.abs(ring @ normals.T - offsets) < tolerance_m
+    inliers = np.abs(normals @ ring.T - offsets[:, None]) < tolerance_m
     if up_in_camera is not None:  # a table is likelier than a ramp made of other objects' sides
         trust[able] *= np.where(normals @ up_in_camera > _LEVEL_COS, 1.0, 0.5)
-    best = int(np.argmax(inliers.sum(axis=0) * trust[able]))
-    return _refined(ring, inliers[:, best], normals[best], tolerance_m, up_in_camera)
+    best = int(np.argmax(np.count_nonzero(inliers, axis=1) * trust[able]))
+    return _refined(ring, inliers[best], normals[best], tolerance_m, up_in_camera)
 
 
 def _hypotheses(ring: Array, up_in_camera: Array | None) -> tuple[Array, Array]:
@@ -99,9 +101,10 @@ def _can_carry(normals: Array, offsets: Array, standing: Array, tolerance_m: flo
     A wall behind the object, or the floor far below its table, is not its support. With gravity walls are out already,
     and the foot of the object may be hidden by as much as is seen of it.
     """
-    heights = np.sort(standing @ normals.T - offsets, axis=0)
-    low, lowest = heights[len(heights) // 10], heights[len(heights) // 50]
-    span = heights[-1 - len(heights) // 50] - lowest
+    count = len(standing)
+    heights = np.sort((normals @ standing.T - offsets[:, None]).astype(np.float32), axis=1)
+    low, lowest = heights[:, count // 10], heights[:, count // 50]
+    span = heights[:, -1 - count // 50] - lowest
     reach = np.clip(span, _CONTACT_M, _MAX_HIDDEN_HEIGHT_M) if gravity_known else np.maximum(_CONTACT_M, span) / 4
     middle = standing.mean(axis=0)
     steep = normals @ -middle > _STEEP_COS * np.linalg.norm(middle)
@@ -115,8 +118,9 @@ def _refined(ring: Array, inliers: Array, normal: Array, tolerance_m: float, up:
     for _ in range(2):
         if np.count_nonzero(inliers) < max(10, _MIN_SHARE * len(ring)):
             return None
-        middle = ring[inliers].mean(axis=0)
-        _, axes = np.linalg.eigh(np.cov((ring[inliers] - middle).T))
+        middle = mean_of(ring[inliers])
+        offsets = ring[inliers] - middle
+        _, axes = np.linalg.eigh(offsets.T @ offsets)
         fitted = axes[:, 0] * np.copysign(1.0, axes[:, 0] @ normal)
         offset = float(fitted @ middle)
         inliers = np.abs(ring @ fitted - offset) < tolerance_m

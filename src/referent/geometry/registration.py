@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import final
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -12,6 +13,7 @@ from referent.geometry.poses import rigid, skew, transform_points
 from referent.types import Array
 
 _DAMPING = np.array([1e-4, 1e-4, 1e-4, 1e-6, 1e-6, 1e-6])  # per point: what nothing holds stays where it was
+_ASKED_M = 2e-4  # points that moved less keep the partners they had: neighbours are most of a registration's time
 _REACH = 3.0  # times the points' spacing
 _LEAST_POINTS = 6  # make a surface
 _SETTLED_M = 2e-5
@@ -63,10 +65,11 @@ def register(
     if len(target.points_m) == 0:
         return Registration(start, np.zeros((6, 6)), float("inf"), 0.0, center, len(points))
     pose = start.copy()
+    nearest = _Nearest(target, gate_m)
     for step in range(steps):
         # Begin with a wide kernel: a start some millimetres off must not lose its pairs.
         kernel = kernel_m * max(1.0, 3.0 - step)
-        jacobian, distances, weights, _ = _pairs(points, target, pose, center, kernel, gate_m)
+        jacobian, distances, weights, _ = _pairs(points, nearest, pose, center, kernel)
         if np.count_nonzero(weights) < 6:
             break
         weighted = jacobian * weights[:, None]
@@ -75,7 +78,7 @@ def register(
         pose = _moved(pose, update, center)
         if step >= 2 and np.abs(update[:3]).max() < _SETTLED_M and np.abs(update[3:]).max() < _SETTLED_RAD:
             break
-    jacobian, distances, weights, near = _pairs(points, target, pose, center, kernel_m, gate_m)
+    jacobian, distances, weights, near = _pairs(points, nearest, pose, center, kernel_m)
     total = weights.sum()
     residual_m = float(np.sqrt((weights * distances**2).sum() / total)) if total > 0 else float("inf")
     information = (jacobian * weights[:, None]).T @ jacobian
@@ -106,19 +109,35 @@ def rotation_vector(rotation: Array) -> Array:
     return np.asarray(axis / np.linalg.norm(axis) * angle)
 
 
+@final
+class _Nearest:
+    """Which points of a target are nearest to points that move little by little."""
+
+    def __init__(self, target: Target, gate_m: float) -> None:
+        self.target = target
+        self._gate_m = gate_m
+        self._asked: tuple[Array, Array, Array] | None = None  # where, partners, whether within the gate
+
+    def to(self, placed_m: Array) -> tuple[Array, Array]:
+        """(N,) indices of the partners of (N, 3) points, and whether they are within the gate."""
+        if self._asked is None or np.abs(placed_m - self._asked[0]).max() > _ASKED_M:
+            gaps, partner = self.target.tree.query(placed_m, distance_upper_bound=self._gate_m)
+            near = np.isfinite(gaps)
+            self._asked = placed_m, np.where(near, partner, 0), near
+        return self._asked[1], self._asked[2]
+
+
 def _pairs(
-    points: Array, target: Target, pose: Array, center: Array, kernel_m: float, gate_m: float
+    points: Array, nearest: _Nearest, pose: Array, center: Array, kernel_m: float
 ) -> tuple[Array, Array, Array, Array]:
     """Jacobian (N, 6), point-to-plane distances (N,), weights (N,) and which points have a partner (N,) bool."""
     placed = transform_points(pose, points)
-    gaps, partner = target.tree.query(placed, distance_upper_bound=gate_m)
-    near = np.isfinite(gaps)
-    gaps = np.where(near, gaps, 0.0)
-    partner = np.where(near, partner, 0)
-    normals = target.normals[partner]
-    distances = np.einsum("ij,ij->i", placed - target.points_m[partner], normals)
+    partner, near = nearest.to(placed)
+    target = nearest.target
+    normals, gaps = target.normals[partner], placed - target.points_m[partner]
+    distances = np.einsum("ij,ij->i", gaps, normals)
     # Beyond the border of what is known nothing is known: pairs with the border would drag the points along it.
-    near &= gaps**2 - distances**2 < target.reach_m**2
+    near = near & (np.einsum("ij,ij->i", gaps, gaps) - distances**2 < target.reach_m**2)
     weights = np.where(near & (np.abs(distances) < kernel_m), (1 - (distances / kernel_m) ** 2) ** 2, 0.0)
     jacobian = np.concatenate([normals, np.cross(placed - center, normals)], axis=1)
     return jacobian, distances, weights, near & (np.abs(distances) < kernel_m)
