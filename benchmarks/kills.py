@@ -37,7 +37,7 @@ from referent.errors import ReferentError
 
 VICTIMS = ("node", "grounder", "server", "camera")
 BACK_S = 5.0
-RATE_HZ, FRAMES = 10.0, 45  # the red mug rests for the clip's first two seconds, there and back
+RATE_HZ, FRAMES = 5.0, 45  # the red mug rests for the clip's first two seconds, there and back
 LIMIT_S = 120.0
 SILENCE_S = 2.0  # the others are heard at least so often
 PAUSE_S = (0.2, 2.5)  # between being whole again and the next kill

@@ -150,7 +150,7 @@ def callback_of(robot: Robot, topic: str) -> Callable[[Any], None]:
     """What the node does with a message of a topic; without the network, whose queues would drop most."""
     found = [each for each in robot.node.subscriptions if each.topic_name == topic]
     assert len(found) == 1, topic
-    return found[0].callback
+    return lambda message: found[0].callback(message, {"publication_sequence_number": None})
 
 
 @pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")  # numpy's, on numbers that mean nothing
