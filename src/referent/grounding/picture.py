@@ -70,7 +70,7 @@ def _read_picture(path: Path) -> Array:
         data = np.frombuffer(Path(path).read_bytes(), np.uint8)
     except OSError as error:
         raise BadMessage(f"{path} cannot be read ({error.strerror})") from error
-    require_size(data, str(path))
+    require_size(data, str(path), known="no picture that can be read (PNG and JPEG are)")
     bgr = cv2.imdecode(data, cv2.IMREAD_COLOR)
     if bgr is None:
         raise BadMessage(f"{path} is no picture that can be read; is it a whole PNG or JPEG?")
