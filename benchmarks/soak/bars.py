@@ -35,29 +35,30 @@ def soak_rows(run: Run) -> list[Row]:
 
 
 def accounted_rows(run: Run) -> list[Row]:
-    """Every picture that was sent was processed, or dropped at the mailbox and counted."""
+    """Every picture that was sent is accounted for, and only the mailbox drops any."""
     sent, counts = int(run.camera["sent"]), run.counters
     processed, dropped = counts.get("total_processed", 0), counts.get("total_dropped", 0)
-    arrived = {kind: counts.get(f"/{kind}/image_rect total", 0) for kind in ("color", "depth")}
-    lost = {kind: counts.get(f"/{kind}/image_rect lost", 0) for kind in arrived}
-    unpaired = sum(counts.get(name, 0) for name in ("unmatched_color", "unmatched_depth", "no_camera_info"))
+    unpaired = {kind: counts.get(f"unmatched_{kind}", 0) for kind in ("color", "depth")}
+    arrived, lost = (
+        {kind: counts.get(f"/{kind}/image_rect {what}", 0) for kind in unpaired} for what in ("total", "lost")
+    )
+    faults, known = counts.get("total_faults", 0), processed + dropped + unpaired["color"] + lost["color"]
+    told = f"{processed} + {dropped} + {unpaired['color']} + {lost['color']} = {known}"
     return [
         Row("pictures sent", str(sent)),
-        Row(
-            "arrived, color and depth",
-            f"{arrived['color']} and {arrived['depth']}",
-            "all",
-            set(arrived.values()) == {sent},
+        Row("color: processed + dropped at the mailbox + without a partner + lost", told, "= sent", known == sent),
+        *(
+            Row(
+                f"{kind}: arrived + lost",
+                f"{arrived[kind]} + {lost[kind]}",
+                "= sent",
+                arrived[kind] + lost[kind] == sent,
+            )
+            for kind in arrived
         ),
-        Row("counted as lost on the way, color and depth", f"{lost['color']} and {lost['depth']}"),
-        Row("without a partner", str(unpaired), "0", unpaired == 0),
-        Row(
-            "processed + dropped at the mailbox",
-            f"{processed} + {dropped} = {processed + dropped}",
-            "= sent",
-            processed + dropped == sent,
-        ),
-        Row("faults", str(counts.get("total_faults", 0)), "0", counts.get("total_faults", 0) == 0),
+        Row("lost on the way, color and depth", f"{lost['color']} and {lost['depth']}", "0", not any(lost.values())),
+        Row("without a partner", f"{unpaired['color']} and {unpaired['depth']}", "0", not any(unpaired.values())),
+        Row("faults", str(faults), "0", faults == 0),
     ]
 
 

@@ -51,8 +51,9 @@ def test_a_run_in_which_nothing_grows_and_nothing_is_lost_misses_no_bar() -> Non
     [
         ({"memory_mb": lambda at_s: 500 + at_s / 50}, "memory of node, RSS; anonymous"),
         ({"threads": lambda at_s: 16 + at_s // 600}, "threads"),
-        ({"counts": {"total_dropped": 749}}, "processed + dropped at the mailbox"),
-        ({"counts": {"/depth/image_rect total": 999}}, "arrived, color and depth"),
+        ({"counts": {"total_dropped": 749}}, "color: processed + dropped at the mailbox + without a partner + lost"),
+        ({"counts": {"/depth/image_rect total": 999}}, "depth: arrived + lost"),
+        ({"counts": {"/depth/image_rect total": 999, "/depth/image_rect lost": 1}}, "lost on the way, color and depth"),
         ({"counts": {"unmatched_depth": 1}}, "without a partner"),
         ({"counts": {"total_faults": 1}}, "faults"),
     ],
