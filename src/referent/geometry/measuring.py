@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from referent.config import GeometryConfig
-from referent.geometry.estimate import Look
+from referent.geometry.estimate import Look, look_covariance
 from referent.geometry.noise import independent_samples
 from referent.geometry.poses import rigid, skew, transform_points
 from referent.geometry.registration import Registration
@@ -80,9 +80,30 @@ def standing(learned: Array, view: View) -> tuple[Array, Array]:
     if up is None or not view.gravity_known or view.seen.floor_m is None or learned[:3, 2] @ up < _TIPPED_COS:
         return nothing
     information, lean = nothing
-    information[3:, 3:] = (np.eye(3) - np.outer(up, up)) / _STANDING_RAD**2
+    information[3:, 3:] = _level(up) / _STANDING_RAD**2
     lean[3:] = np.cross(learned[:3, 2], up)
     return information, lean
+
+
+def box_information(view: View, config: GeometryConfig, *, stands: bool, turned: bool) -> Array:
+    """(6, 6) information of this frame's own box, of how it is turned only if `turned`.
+
+    The box of what is held reaches down to a support that is far below: it does not tell the height.
+    """
+    seen = view.seen
+    covariance = look_covariance(seen, view.frame.intrinsics.fx, config, gravity_known=view.gravity_known)
+    information = np.zeros((6, 6))
+    information[:3, :3] = np.linalg.inv(covariance[:3, :3])
+    if turned:
+        information[3:, 3:] = np.linalg.inv(covariance[3:, 3:])
+    if not stands and seen.floor_m is not None and seen.up is not None:
+        information[:3, :3] = _level(seen.up) @ information[:3, :3] @ _level(seen.up)
+    return information
+
+
+def _level(up: Array) -> Array:
+    """(3, 3) what takes the part along `up` from a vector."""
+    return np.eye(3) - np.outer(up, up)
 
 
 def stood_up(box: OrientedBox, up: Array | None) -> OrientedBox:

@@ -46,6 +46,7 @@ class Registration:
     information: Array  # (6, 6) sum of w J^T J, translation then rotation about the target's axes; per m^2 of noise
     residual_m: float  # RMS point-to-plane distance of the points that take part; inf when none does
     overlap: float  # share of the points that lie on the target
+    misfit: float  # mean squared distance of all points, in squares of the kernel; at most 1, as of what lies elsewhere
     rotation_center_m: Array  # (3,) in the target: where `information` turns about
     count: int  # points that were laid
 
@@ -61,7 +62,7 @@ def register(
     points = np.asarray(points_m, np.float64)
     center = transform_points(start, points).mean(axis=0)
     if len(target.points_m) == 0:
-        return Registration(start, np.zeros((6, 6)), float("inf"), 0.0, center, len(points))
+        return Registration(start, np.zeros((6, 6)), float("inf"), 0.0, 1.0, center, len(points))
     pose = start.copy()
     for step in range(steps):
         # Begin with a wide kernel: a start some millimetres off must not lose its pairs.
@@ -79,7 +80,8 @@ def register(
     total = weights.sum()
     residual_m = float(np.sqrt((weights * distances**2).sum() / total)) if total > 0 else float("inf")
     information = (jacobian * weights[:, None]).T @ jacobian
-    return Registration(pose, information, residual_m, float(near.mean()), center, len(points))
+    misfit = float(np.where(near, (distances / kernel_m) ** 2, 1.0).mean())
+    return Registration(pose, information, residual_m, float(near.mean()), misfit, center, len(points))
 
 
 def rotation_of(vector: Array) -> Array:

@@ -14,6 +14,7 @@ from referent.geometry.measuring import (
     LAID_SIGMA,
     Measured,
     View,
+    box_information,
     information_of,
     shifted_only,
     standing,
@@ -120,6 +121,7 @@ class _Life:
         self._shape = Shape(seen, camera_from_object)
         moving = view.fixed_from_camera is None  # what rests moves too, seen from a camera that moves
         self._motion = Motion(view.fixed @ camera_from_object, np.diag(LAID_SIGMA**2), self._born_ns, moving=moving)
+        self._moved = moving  # ever: then it may be held over its support
         self._fixed_known = view.fixed_from_camera is not None
         self._source = "box"
         self._residual_m: float | None = None
@@ -143,7 +145,8 @@ class _Life:
         self._source, self._measured_ns = "registered", view.frame.stamp_ns
         self._residual_m = measured.registration.residual_m
         now = rigid_inverse(view.fixed) @ self._motion.pose
-        self._shape.learn(view.seen, now)
+        self._moved |= self._motion.moving
+        self._shape.learn(view.seen, now, moved=self._moved)
         if self._keyframes.wants(now, measured.registration.overlap):
             self._keyframes.add(view.seen, now)
         return True
@@ -180,7 +183,7 @@ class _Life:
         now = rigid_inverse(view.fixed) @ self._motion.pose
         seen = view.seen
         box = self._shape.box(now, len(seen.points_m))
-        if view.gravity_known and seen.floor_m is not None:
+        if view.gravity_known and self._shape.stands(seen, now, moved=self._moved):
             box = stood_up(box, seen.up)
         box = self._continued(box, view)
         turn = np.kron(np.eye(2), view.fixed[:3, :3].T)
@@ -230,16 +233,15 @@ class _Life:
 
         Where both contradict each other the box is the one that is wrong: it may be hidden in part.
         """
-        seen, fit = view.seen, view.seen.fit
+        fit = view.seen.fit
         learned = self._shape.box(laid.camera_from_object, fit.box.point_count).camera_from_object
         fresh = continue_axes(fit.box, self._shape.box(laid.camera_from_object, 0)).camera_from_object
-        covariance = look_covariance(seen, view.frame.intrinsics.fx, config, gravity_known=view.gravity_known)
-        information = np.zeros((6, 6))
-        information[:3, :3] = np.linalg.inv(covariance[:3, :3])
+        stands = self._shape.stands(view.seen, laid.camera_from_object, moved=self._moved)
+        turned = fit.box.orientation_known and self._shape.orientation_known
         apart = np.concatenate([fresh[:3, 3] - learned[:3, 3], np.zeros(3)])
-        if fit.box.orientation_known and self._shape.orientation_known:
-            information[3:, 3:] = np.linalg.inv(covariance[3:, 3:])
+        if turned:
             apart[3:] = rotation_vector(fresh[:3, :3] @ learned[:3, :3].T)
+        information = box_information(view, config, stands=stands, turned=turned)
         upright, lean = standing(learned, view)
         both = laid.information + information + upright
         contradiction = apart @ information @ np.linalg.solve(both, laid.information @ apart)
