@@ -85,19 +85,13 @@ def standing(learned: Array, view: View) -> tuple[Array, Array]:
     return information, lean
 
 
-def box_information(view: View, config: GeometryConfig, *, stands: bool, turned: bool) -> Array:
-    """(6, 6) information of this frame's own box, of how it is turned only if `turned`.
-
-    The box of what is held reaches down to a support that is far below: it does not tell the height.
-    """
-    seen = view.seen
-    covariance = look_covariance(seen, view.frame.intrinsics.fx, config, gravity_known=view.gravity_known)
+def box_information(view: View, config: GeometryConfig, *, turned: bool) -> Array:
+    """(6, 6) information of this frame's own box, of how it is turned only if `turned`."""
+    covariance = look_covariance(view.seen, view.frame.intrinsics.fx, config, gravity_known=view.gravity_known)
     information = np.zeros((6, 6))
     information[:3, :3] = np.linalg.inv(covariance[:3, :3])
     if turned:
         information[3:, 3:] = np.linalg.inv(covariance[3:, 3:])
-    if not stands and seen.floor_m is not None and seen.up is not None:
-        information[:3, :3] = _level(seen.up) @ information[:3, :3] @ _level(seen.up)
     return information
 
 

@@ -10,12 +10,14 @@ from referent.geometry.symmetry import proper
 from referent.types import Array
 
 GATE = 16.8  # chi-square, 6 degrees of freedom, 99 %
+_CREEPING = 12.6  # the same at 95 %
 _RESTING = np.array([3e-4] * 3 + [2e-3] * 3)  # m and rad per root second: what rests may creep
 _ACCELERATION = np.array([2.0] * 3 + [10.0] * 3)  # m/s^2 and rad/s^2 of what a hand or a conveyor does
 _SET_OFF = np.array([0.05] * 3 + [0.35] * 3)  # m and rad: how far it may be when it is noticed to have set off
 _SPEED = np.array([0.5] * 3 + [2.0] * 3)  # m/s and rad/s: how fast it may then be
 _ANYWHERE = np.array([1.0] * 3 + [1.5] * 3)  # m and rad
 _STILL = (0.004, 0.035)  # m and rad: what moves no more than this for a while rests
+_KEPT = 0.7  # from frame to frame of what the frames before said
 _REST_NS = 500_000_000
 _UNSEEN_RAD = 0.025  # a turn less sure than this in one frame
 _FADING_S = 0.2  # fades away in this time
@@ -40,6 +42,7 @@ class Motion:
         self._stamp_ns = stamp_ns
         self._step_s = 0.0  # the last one
         self._stayed, self._stayed_ns = pose, stamp_ns  # where it has been since
+        self._score, self._evidence = np.zeros(6), np.zeros((6, 6))  # of the last few measurements while it rests
 
     @property
     def covariance(self) -> Array:
@@ -74,14 +77,24 @@ class Motion:
 
     def surprise(self, pose: Array, information: Array) -> float:
         """Squared Mahalanobis distance of a measured (4, 4) pose; directions without information do not count."""
-        prior = np.linalg.inv(self.covariance)
-        innovation = self._innovation(pose)
-        weight = prior - prior @ np.linalg.solve(prior + information, prior)
-        return float(innovation @ weight @ innovation)
+        return self._squared(self._innovation(pose), information)
+
+    def creeps(self, pose: Array, information: Array) -> bool:
+        """Whether the last few measured poses of what rests say together that it moves: small surprises, all one way.
+
+        To be asked once for each frame.
+        """
+        if self.moving:
+            return False
+        self._score = _KEPT * self._score + information @ self._innovation(pose)
+        self._evidence = _KEPT * self._evidence + information
+        mean = np.linalg.pinv(self._evidence, hermitian=True) @ self._score
+        return self._squared(mean, self._evidence) > _CREEPING
 
     def set_off(self) -> None:
         """Take it to have begun to move: place and speed are much less sure."""
         self.moving = True
+        self._score, self._evidence = np.zeros(6), np.zeros((6, 6))
         self._stayed, self._stayed_ns = self.pose, self._stamp_ns
         self._covariance[:6, :6] += np.diag(_SET_OFF**2)
         self._covariance[6:, 6:] += np.diag(_SPEED**2)
@@ -107,6 +120,11 @@ class Motion:
         if self.moving:
             self.velocity = self.velocity + update[6:]
             self.velocity[3:] = _faded(self.velocity[3:], information[3:, 3:], self._step_s)
+
+    def _squared(self, innovation: Array, information: Array) -> float:
+        prior = np.linalg.inv(self.covariance)
+        weight = prior - prior @ np.linalg.solve(prior + information, prior)
+        return float(innovation @ weight @ innovation)
 
     def _innovation(self, pose: Array) -> Array:
         turn = rotation_vector(pose[:3, :3] @ self.pose[:3, :3].T)

@@ -68,6 +68,14 @@ class Shape:
         new = self._faces(seen, camera_from_object, stands=stands)
         self.faces = self.faces.turned(before.T @ self.axes).merged(new)
 
+    def faces_apart(self, seen: Look, camera_from_object: Array, *, stands: bool) -> tuple[Array, Array]:
+        """(3,) m from the known faces to this frame's, in the camera's axes, and (3, 3) information; hidden ones say little."""
+        axes = camera_from_object[:3, :3] @ self.axes
+        fresh = self._faces(seen, camera_from_object, stands=stands)
+        weights = 1 / (fresh.sigma_m**2 + self.faces.sigma_m**2)
+        apart_m = (weights * (fresh.ends_m - self.faces.ends_m)).sum(axis=0) / weights.sum(axis=0)
+        return axes @ apart_m, (axes * weights.sum(axis=0)) @ axes.T
+
     def box(self, camera_from_object: Array, point_count: int) -> OrientedBox:
         """The box of an object that is at `camera_from_object` (4, 4)."""
         axes = camera_from_object[:3, :3] @ self.axes

@@ -32,6 +32,9 @@ from referent.types import Array, ObjectCloud, ObjectPose, OrientedBox, PoseQual
 _GOOD_OVERLAP = 0.5  # of a frame's points must lie on the known surface
 _SURE_OVERLAP = 0.8  # no other start is tried
 _CLEARLY_BETTER = 0.1
+_BETTER_MISFIT = 0.8  # of another start's
+_APART_M = 0.006  # faces farther from where they were laid, or a box that is turned more, are tried as well
+_APART_RAD = np.deg2rad(6.0)
 _SLIVER_SHARE = 0.6  # of the box's diagonal
 _ALIKE_SHARE = 0.08
 _REJECTS = 5  # frames in a row that fit nowhere: the object is learned anew
@@ -183,7 +186,7 @@ class _Life:
         now = rigid_inverse(view.fixed) @ self._motion.pose
         seen = view.seen
         box = self._shape.box(now, len(seen.points_m))
-        if view.gravity_known and self._shape.stands(seen, now, moved=self._moved):
+        if view.gravity_known and self._stands(view, now):
             box = stood_up(box, seen.up)
         box = self._continued(box, view)
         turn = np.kron(np.eye(2), view.fixed[:3, :3].T)
@@ -217,10 +220,14 @@ class _Life:
     def _laid(self, view: View, predicted: Array, config: GeometryConfig) -> Measured | None:
         """This frame laid on the known surface, from where it should be or from where its box is; None: on neither."""
         best = self._keyframes.lay(view.seen, predicted)
-        if best.overlap < _SURE_OVERLAP and not self._is_sliver(view):
-            other = self._keyframes.lay(view.seen, self._at_fresh_box(view, predicted))
-            margin = -_CLEARLY_BETTER if self._is_whole(view) else _CLEARLY_BETTER
-            best = other if other.overlap > best.overlap + margin else best
+        if not self._is_sliver(view):
+            if best.overlap < _SURE_OVERLAP:
+                other = self._keyframes.lay(view.seen, self._at_fresh_box(view, predicted))
+                margin = -_CLEARLY_BETTER if self._is_whole(view) else _CLEARLY_BETTER
+                best = other if other.overlap > best.overlap + margin else best
+            if (start := self._contradicting(view, rigid_inverse(best.target_from_points))) is not None:
+                other = self._keyframes.lay(view.seen, start)
+                best = other if other.misfit < _BETTER_MISFIT * best.misfit else best
         if best.overlap < _GOOD_OVERLAP:
             return None
         pose = rigid_inverse(best.target_from_points)
@@ -236,12 +243,13 @@ class _Life:
         fit = view.seen.fit
         learned = self._shape.box(laid.camera_from_object, fit.box.point_count).camera_from_object
         fresh = continue_axes(fit.box, self._shape.box(laid.camera_from_object, 0)).camera_from_object
-        stands = self._shape.stands(view.seen, laid.camera_from_object, moved=self._moved)
         turned = fit.box.orientation_known and self._shape.orientation_known
         apart = np.concatenate([fresh[:3, 3] - learned[:3, 3], np.zeros(3)])
         if turned:
             apart[3:] = rotation_vector(fresh[:3, :3] @ learned[:3, :3].T)
-        information = box_information(view, config, stands=stands, turned=turned)
+        information = box_information(view, config, turned=turned)
+        if not self._stands(view, laid.camera_from_object):  # its own box may reach down to a support far below
+            apart[:3], information[:3, :3] = self._shape.faces_apart(view.seen, laid.camera_from_object, stands=False)
         upright, lean = standing(learned, view)
         both = laid.information + information + upright
         contradiction = apart @ information @ np.linalg.solve(both, laid.information @ apart)
@@ -251,6 +259,10 @@ class _Life:
         old = laid.camera_from_object
         pose = rigid(rotation_of(shift[3:]) @ old[:3, :3], old[:3, 3] + shift[:3])
         return Measured(pose, both, laid.registration)
+
+    def _stands(self, view: View, camera_from_object: Array) -> bool:
+        """Whether it stands on the support that is seen, at a pose."""
+        return self._shape.stands(view.seen, camera_from_object, moved=self._moved)
 
     def _is_sliver(self, view: View) -> bool:
         """Whether little of the object is seen."""
@@ -274,15 +286,32 @@ class _Life:
         shift = view.seen.fit.box.camera_from_object[:3, 3] - expected
         return rigid(predicted[:3, :3], predicted[:3, 3] + shift)
 
+    def _contradicting(self, view: View, laid: Array) -> Array | None:
+        """Where a frame should lie by its own faces, and the turn of its box if that is whole; None: where it was laid."""
+        fit = view.seen.fit
+        learned = self._shape.box(laid, fit.box.point_count)
+        shift, _ = self._shape.faces_apart(view.seen, laid, stands=self._stands(view, laid))
+        turn = np.eye(3)
+        if self._is_whole(view) and fit.box.orientation_known and self._shape.orientation_known:
+            turn = continue_axes(fit.box, learned).camera_from_object[:3, :3] @ learned.camera_from_object[:3, :3].T
+        turned = np.linalg.norm(rotation_vector(turn)) > _APART_RAD
+        if np.linalg.norm(shift) < _APART_M and not turned:
+            return None
+        turn = turn if turned else np.eye(3)
+        about = learned.camera_from_object[:3, 3]
+        return np.asarray(rigid(turn, about - turn @ about + shift) @ laid)
+
     def _accept(self, view: View, measured: Measured) -> bool:
         """Give a measurement to the filter, unless it cannot be."""
         turn = np.kron(np.eye(2), view.fixed[:3, :3])
         information = turn @ measured.information @ turn.T
         pose = view.fixed @ measured.camera_from_object
-        if self._motion.surprise(pose, information) > GATE:
+        creeps = self._motion.creeps(pose, information)
+        if creeps or self._motion.surprise(pose, information) > GATE:
             if self._is_sliver(view):  # a sliver of a surface lies well in many places
                 return False
-            if not self._motion.moving:
+            sure = self._is_whole(view) and measured.registration.overlap > _SURE_OVERLAP
+            if not self._motion.moving or sure:  # what is pushed stops all at once, too
                 self._motion.set_off()
             if self._out_of_sight and self._motion.surprise(pose, information) > GATE:
                 self._motion.lose()
