@@ -30,7 +30,8 @@ from referent.geometry.symmetry import continue_axes, proper, smallest_rotation
 from referent.types import Array, ObjectCloud, ObjectPose, OrientedBox, PoseQuality, RgbdFrame
 
 _GOOD_OVERLAP = 0.5  # of a frame's points must lie on the known surface
-_SURE_OVERLAP = 0.8  # no other start is tried
+_SURE_OVERLAP = 0.8  # it is there
+_FULL_OVERLAP = 0.97  # no other start is tried
 _CLEARLY_BETTER = 0.1
 _BETTER_MISFIT = 0.8  # of another start's
 _APART_M = 0.006  # faces farther from where they were laid, or a box that is turned more, are tried as well
@@ -225,7 +226,10 @@ class _Life:
                 other = self._keyframes.lay(view.seen, self._at_fresh_box(view, predicted))
                 margin = -_CLEARLY_BETTER if self._is_whole(view) else _CLEARLY_BETTER
                 best = other if other.overlap > best.overlap + margin else best
-            if (start := self._contradicting(view, rigid_inverse(best.target_from_points))) is not None:
+            start = None
+            if best.overlap < _FULL_OVERLAP:
+                start = self._contradicting(view, rigid_inverse(best.target_from_points))
+            if start is not None:
                 other = self._keyframes.lay(view.seen, start)
                 best = other if other.misfit < _BETTER_MISFIT * best.misfit else best
         if best.overlap < _GOOD_OVERLAP:
