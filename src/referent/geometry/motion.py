@@ -21,6 +21,9 @@ _KEPT = 0.7  # from frame to frame of what the frames before said
 _REST_NS = 500_000_000
 _UNSEEN_RAD = 0.025  # a turn less sure than this in one frame
 _FADING_S = 0.2  # fades away in this time
+_HIDDEN_FADING_S = (
+    2.0  # or in this, of what has a turn that is only hidden, as that of a mug behind which its handle is
+)
 _CARRIED_S = 0.3  # so long the velocity last seen is believed
 _LONGEST_STEP_S = 2.0  # after a longer gap nothing more is known than after this
 
@@ -106,8 +109,11 @@ class Motion:
         self._stayed, self._stayed_ns = self.pose, self._stamp_ns
         self._covariance = np.diag(np.concatenate([_ANYWHERE**2, _SPEED**2]))
 
-    def correct(self, pose: Array, information: Array) -> None:
-        """Take a measured (4, 4) pose with its (6, 6) information, which may say nothing of some directions."""
+    def correct(self, pose: Array, information: Array, *, turns: bool = False) -> None:
+        """Take a measured (4, 4) pose with its (6, 6) information, which may say nothing of some directions.
+
+        `turns`: its turn is only hidden when it is not seen, and goes on for a while.
+        """
         seen = np.zeros((12, 6))
         seen[:6] = np.eye(6)
         spread = self._covariance @ seen
@@ -119,7 +125,9 @@ class Motion:
         self._covariance = (rest + rest.T) / 2
         if self.moving:
             self.velocity = self.velocity + update[6:]
-            self.velocity[3:] = _faded(self.velocity[3:], information[3:, 3:], self._step_s)
+            self.velocity[3:] = _faded(
+                self.velocity[3:], information[3:, 3:], self._step_s / (_HIDDEN_FADING_S if turns else _FADING_S)
+            )
 
     def _squared(self, innovation: Array, information: Array) -> float:
         prior = np.linalg.inv(self.covariance)
@@ -140,10 +148,10 @@ class Motion:
         self._covariance[:, 6:] = 0.0
 
 
-def _faded(turning: Array, information: Array, step_s: float) -> Array:
-    """(3,) rad/s less of what the measurement does not show, such as the turn of a bottle about itself."""
+def _faded(turning: Array, information: Array, steps: float) -> Array:
+    """(3,) rad/s less, by so many e-foldings, of what the measurement does not show, such as the turn of a bottle about itself."""
     weights, axes = np.linalg.eigh(information)
-    kept = np.where(weights < 1 / _UNSEEN_RAD**2, np.exp(-step_s / _FADING_S), 1.0)
+    kept = np.where(weights < 1 / _UNSEEN_RAD**2, np.exp(-steps), 1.0)
     return np.asarray(axes @ (kept * (axes.T @ turning)))
 
 

@@ -36,12 +36,17 @@ class Shape:
     @property
     def is_round(self) -> bool:
         """Whether its yaw cannot be observed."""
-        return self._round > 0.5 and self._handles_seen < _SURE_FRAMES
+        return self._round > 0.5 and not self.has_handle
+
+    @property
+    def has_handle(self) -> bool:
+        """Whether something stands out of its round body, though perhaps not in this view."""
+        return self._handles_seen >= _SURE_FRAMES
 
     @property
     def orientation_known(self) -> bool:
         """Whether the axes are the object's own rather than a convention."""
-        return self._handles_seen >= _SURE_FRAMES or (self._known > 0.5 and not self.is_round)
+        return self.has_handle or (self._known > 0.5 and not self.is_round)
 
     def is_tipped(self, seen: Look, camera_from_object: Array) -> bool:
         """Whether an object at `camera_from_object` (4, 4) leans: then what this frame's upright box says is not so."""

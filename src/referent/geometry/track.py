@@ -321,5 +321,5 @@ class _Life:
                 self._motion.lose()
             if self._motion.surprise(pose, information) > GATE:
                 return False
-        self._motion.correct(pose, information)
+        self._motion.correct(pose, information, turns=self._shape.has_handle)
         return True
