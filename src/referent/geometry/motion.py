@@ -149,7 +149,7 @@ class Motion:
 
 
 def _faded(turning: Array, information: Array, steps: float) -> Array:
-    """(3,) rad/s less, by so many e-foldings, of what the measurement does not show, such as the turn of a bottle about itself."""
+    """(3,) rad/s less, by so many e-foldings, of what is not measured, such as the turn of a bottle about itself."""
     weights, axes = np.linalg.eigh(information)
     kept = np.where(weights < 1 / _UNSEEN_RAD**2, np.exp(-steps), 1.0)
     return np.asarray(axes @ (kept * (axes.T @ turning)))

@@ -15,6 +15,7 @@ _DAMPING = np.array([1e-4, 1e-4, 1e-4, 1e-6, 1e-6, 1e-6])  # per point: what not
 _REACH = 3.0  # times the points' spacing
 _LEAST_POINTS = 6  # make a surface
 _SETTLED_M = 2e-5
+_NORMAL_RAD = 0.05  # by which normals are off
 _SETTLED_RAD = 1e-4
 
 
@@ -79,9 +80,20 @@ def register(
     jacobian, distances, weights, near = _pairs(points, target, pose, center, kernel_m, gate_m)
     total = weights.sum()
     residual_m = float(np.sqrt((weights * distances**2).sum() / total)) if total > 0 else float("inf")
-    information = (jacobian * weights[:, None]).T @ jacobian
+    information = _less_of_normals(
+        (jacobian * weights[:, None]).T @ jacobian, weights, transform_points(pose, points) - center
+    )
     misfit = float(np.where(near, (distances / kernel_m) ** 2, 1.0).mean())
     return Registration(pose, information, residual_m, float(near.mean()), misfit, center, len(points))
+
+
+def _less_of_normals(information: Array, weights: Array, arms: Array) -> Array:
+    """(6, 6) without what the errors of the normals alone would say of a turn, as of a bottle about itself."""
+    moment = np.eye(3) * (weights * (arms**2).sum(axis=1)).sum() - (arms * weights[:, None]).T @ arms
+    less = information.copy()
+    less[3:, 3:] -= _NORMAL_RAD**2 * moment
+    values, axes = np.linalg.eigh(less)
+    return np.asarray((axes * np.maximum(values, 0.0)) @ axes.T)
 
 
 def rotation_of(vector: Array) -> Array:

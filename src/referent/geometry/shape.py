@@ -74,7 +74,7 @@ class Shape:
         self.faces = self.faces.turned(before.T @ self.axes).merged(new)
 
     def faces_apart(self, seen: Look, camera_from_object: Array, *, stands: bool) -> tuple[Array, Array]:
-        """(3,) m from the known faces to this frame's, in the camera's axes, and (3, 3) information; hidden ones say little."""
+        """(3,) m from the known faces to this frame's, in the camera's axes, and (3, 3) how much the seen ones say."""
         axes = camera_from_object[:3, :3] @ self.axes
         fresh = self._faces(seen, camera_from_object, stands=stands)
         weights = 1 / (fresh.sigma_m**2 + self.faces.sigma_m**2)

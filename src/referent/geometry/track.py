@@ -291,7 +291,7 @@ class _Life:
         return rigid(predicted[:3, :3], predicted[:3, 3] + shift)
 
     def _contradicting(self, view: View, laid: Array) -> Array | None:
-        """Where a frame should lie by its own faces, and the turn of its box if that is whole; None: where it was laid."""
+        """Where a frame lies by its own faces, and turned as its box if that is whole; None: where it was laid."""
         fit = view.seen.fit
         learned = self._shape.box(laid, fit.box.point_count)
         shift, _ = self._shape.faces_apart(view.seen, laid, stands=self._stands(view, laid))
