@@ -16,6 +16,7 @@ from referent.types import Array, OrientedBox, RgbdFrame
 
 LAID_SIGMA = np.array([0.001] * 3 + [0.005] * 3)  # m and rad: what a registration is off by at least
 _STANDING_RAD = np.deg2rad(2.0)  # what stands on a level support is upright to this
+_ROUND_SHARE = 0.05  # of what a round thing's surface seems to say of its turn is left, lest none is
 _TIPPED_COS = np.cos(np.deg2rad(25.0))  # what leans more does not stand
 _STANDING_COS = np.cos(np.deg2rad(10.0))  # what leans less and stands is upright
 
@@ -71,6 +72,13 @@ def information_of(laid: Registration, pose: Array, view: View, config: Geometry
     covariance = np.linalg.inv(information + loosest) + np.diag(LAID_SIGMA**2)
     turn = np.kron(np.eye(2), pose[:3, :3])
     return np.asarray(turn @ np.linalg.inv(covariance) @ turn.T)
+
+
+def turned_anyhow(information: Array, axis: Array) -> Array:
+    """(6, 6) information that says little of the turn about `axis` (3,), of what is round about it."""
+    known = np.eye(6)
+    known[3:, 3:] -= (1 - _ROUND_SHARE) * np.outer(axis, axis)
+    return np.asarray(known @ information @ known)
 
 
 def standing(learned: Array, view: View) -> tuple[Array, Array]:

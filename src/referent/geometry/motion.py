@@ -10,7 +10,7 @@ from referent.geometry.symmetry import proper
 from referent.types import Array
 
 GATE = 16.8  # chi-square, 6 degrees of freedom, 99 %
-_CREEPING = 12.6  # the same at 95 %
+_CREEPING = 16.8  # the same at 95 %
 _RESTING = np.array([3e-4] * 3 + [2e-3] * 3)  # m and rad per root second: what rests may creep
 _ACCELERATION = np.array([2.0] * 3 + [10.0] * 3)  # m/s^2 and rad/s^2 of what a hand or a conveyor does
 _SET_OFF = np.array([0.05] * 3 + [0.35] * 3)  # m and rad: how far it may be when it is noticed to have set off

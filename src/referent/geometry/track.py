@@ -19,6 +19,7 @@ from referent.geometry.measuring import (
     shifted_only,
     standing,
     stood_up,
+    turned_anyhow,
 )
 from referent.geometry.model_track import ModelTrack
 from referent.geometry.models.model import ObjectModel
@@ -235,9 +236,12 @@ class _Life:
         if best.overlap < _GOOD_OVERLAP:
             return None
         pose = rigid_inverse(best.target_from_points)
+        information = information_of(best, pose, view, config)
         if self._is_sliver(view):
-            return shifted_only(best, pose, predicted, information_of(best, pose, view, config))
-        return self._with_box(Measured(pose, information_of(best, pose, view, config), best), view, config)
+            return shifted_only(best, pose, predicted, information)
+        if self._shape.is_round:
+            information = turned_anyhow(information, pose[:3, :3] @ self._shape.axes[:, 2])
+        return self._with_box(Measured(pose, information, best), view, config)
 
     def _with_box(self, laid: Measured, view: View, config: GeometryConfig) -> Measured:
         """The registration and this frame's box together: a flat face slides along itself, its borders do not.
