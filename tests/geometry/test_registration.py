@@ -204,3 +204,15 @@ def test_a_single_point_is_no_surface_and_an_empty_one_holds_nothing():
     empty = Target(np.zeros((0, 3)), np.zeros((0, 3)))
     laid = register(np.random.default_rng(0).normal(size=(30, 3)), empty, np.eye(4), kernel_m=0.004, gate_m=0.015)
     assert laid.overlap == 0
+
+
+def test_a_round_surface_says_nothing_of_its_turn():
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(0, 2 * np.pi, 4000)
+    tube = np.stack([0.04 * np.cos(angle), 0.04 * np.sin(angle), rng.uniform(-0.06, 0.06, 4000)], axis=1)
+    noisy = tube + rng.normal(size=tube.shape) * 0.0002
+    target = surface_of(noisy, 1500, 0.006, np.array([0.0, 0.6, 0.0]))
+    laid = register(noisy[::8], target, np.eye(4), kernel_m=0.004, gate_m=0.015)
+    about = np.diag(laid.information)[3:]
+    assert about[2] < 1e-4 * about[0]
+    assert np.linalg.eigvalsh(laid.information).min() > -1e-9

@@ -13,7 +13,9 @@ from referent.types import Array
 _POINTS = 6000  # of a frame; more change nothing but time
 _QUANTILE = 0.01  # of the points may lie outside the box at each end
 _TAIL_QUANTILE = 0.002
-_TAPERING = 2.0  # times as far as the last points thin out, an end may go on: thin ends are cleaned away with the border
+_TAPERING = (
+    2.0  # times as far as the last points thin out, an end may go on: thin ends are cleaned away with the border
+)
 _SIDE_SHARE = 0.015  # of a side: what one view's face is off by beside noise
 _MEMORY = 20.0  # a face's past weighs at most as much as so many frames as good as its best
 _SHRINKING = 0.1  # a face that moves inwards by more than its sigma does so this much slower
