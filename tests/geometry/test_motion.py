@@ -247,3 +247,19 @@ def test_two_thousand_steps_leave_a_rotation():
     rotation = motion.pose[:3, :3]
     np.testing.assert_allclose(rotation.T @ rotation, np.eye(3), atol=1e-12)
     assert a_sound_filter(motion)
+
+
+@pytest.mark.parametrize(("step", "wakes"), [(0.0, False), (0.7, True)])
+def test_many_small_surprises_one_way_say_that_it_moves(step, wakes):
+    rng = np.random.default_rng(3)
+    motion = a_motion()
+    motion.correct(START, 400 * INFORMATION)
+    said, largest = [], 0.0
+    for frame in range(12):
+        motion.predict((frame + 1) * 33_333_333)
+        drawn = rng.normal(size=6) * SIGMA / 2 + [step * frame * SIGMA[0], 0, 0, 0, 0, 0]
+        pose = displaced(START, drawn)
+        said.append(motion.creeps(pose, INFORMATION))
+        largest = max(largest, 0.0 if any(said) else motion.surprise(pose, INFORMATION))
+    assert any(said) == wakes
+    assert largest < GATE

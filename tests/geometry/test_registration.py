@@ -204,3 +204,16 @@ def test_a_single_point_is_no_surface_and_an_empty_one_holds_nothing():
     empty = Target(np.zeros((0, 3)), np.zeros((0, 3)))
     laid = register(np.random.default_rng(0).normal(size=(30, 3)), empty, np.eye(4), kernel_m=0.004, gate_m=0.015)
     assert laid.overlap == 0
+
+
+def test_the_errors_of_normals_say_nothing_of_the_turn_of_what_is_round():
+    rng = np.random.default_rng(0)
+    angle, height_m = (grid.ravel() for grid in np.meshgrid(np.arange(40) * np.pi / 20, np.linspace(-0.06, 0.06, 13)))
+    radial = np.stack([np.cos(angle), np.sin(angle), np.zeros_like(angle)], axis=1)
+    points = 0.04 * radial + height_m[:, None] * [0.0, 0.0, 1.0]
+    normals = radial + rng.normal(size=radial.shape) * 0.03
+    target = Target(points, normals / np.linalg.norm(normals, axis=1)[:, None])
+    laid = register(points, target, np.eye(4), kernel_m=0.004, gate_m=0.015)
+    about = np.diag(laid.information)[3:]
+    assert about[2] < 1e-4 * about[0]
+    assert np.linalg.eigvalsh(laid.information).min() > -1e-9

@@ -12,7 +12,11 @@ from referent.types import Array
 
 _POINTS = 6000  # of a frame; more change nothing but time
 _QUANTILE = 0.01  # of the points may lie outside the box at each end
-_SIDE_SHARE = 0.025  # of a side: what one view's face is off by beside noise
+_TAIL_QUANTILE = 0.002
+_TAPERING = (
+    2.0  # times as far as the last points thin out, an end may go on: thin ends are cleaned away with the border
+)
+_SIDE_SHARE = 0.015  # of a side: what one view's face is off by beside noise
 _MEMORY = 20.0  # a face's past weighs at most as much as so many frames as good as its best
 _SHRINKING = 0.1  # a face that moves inwards by more than its sigma does so this much slower
 _UNOBSERVED_SHARE = 0.25  # of a side: a face less sure than this was not seen
@@ -87,8 +91,9 @@ def faces_of(
     """
     center = fit.box.camera_from_object[:3, 3]
     view = center / np.linalg.norm(center)
-    some = points_m.take(thinned(np.arange(len(points_m)), _POINTS), axis=0)
-    ends = ends_of(some @ axes, _QUANTILE)
+    along = points_m.take(thinned(np.arange(len(points_m)), _POINTS), axis=0) @ axes
+    ends = ends_of(along, _QUANTILE)
+    tails = np.abs(ends_of(along, _TAIL_QUANTILE) - ends)
     # Cleaning takes the border off across the view; the rim of a top is taken off sideways, not downwards.
     level = np.array([1.0, 1.0, 0.0]) if fit.upright else np.ones(3)
     ends += np.array([[-1.0], [1.0]]) * border_m * level * np.sqrt(np.maximum(0.0, 1 - (view @ axes) ** 2))
@@ -100,6 +105,7 @@ def faces_of(
         ends[0, 2] = min(floor_m, ends[1, 2])
     sides = np.maximum(ends[1] - ends[0], 0.001)
     variance = np.tile((_SIDE_SHARE * sides) ** 2 + noise_m**2 + 1e-6, (2, 1))
+    variance += (_TAPERING * tails) ** 2
     variance += _hidden_m(axes, missing_m, on_floor=floor_m is not None) ** 2
     variance += _behind_m(axes, view, fit, sides) ** 2
     return Faces(ends, np.sqrt(variance), 1 / variance)

@@ -10,10 +10,10 @@ from referent.geometry.poses import rigid_inverse, transform_points
 from referent.geometry.registration import Registration, Target, register, surface_of
 from referent.types import Array
 
-_LIMIT = 6
+_LIMIT = 12
 _SURFACE_POINTS = 1500  # of one keyframe
 _LAID_POINTS = 500  # of a frame
-_NEW_VIEW_COS = np.cos(np.deg2rad(20.0))
+_NEW_VIEW_COS = np.cos(np.deg2rad(25.0))
 _NEW_OVERLAP = 0.6
 _KERNEL_M = 0.004
 _GATE_M = 0.015

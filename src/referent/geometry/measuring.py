@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from referent.config import GeometryConfig
-from referent.geometry.estimate import Look
+from referent.geometry.estimate import Look, look_covariance
 from referent.geometry.noise import independent_samples
 from referent.geometry.poses import rigid, skew, transform_points
 from referent.geometry.registration import Registration
@@ -16,6 +16,7 @@ from referent.types import Array, OrientedBox, RgbdFrame
 
 LAID_SIGMA = np.array([0.001] * 3 + [0.005] * 3)  # m and rad: what a registration is off by at least
 _STANDING_RAD = np.deg2rad(2.0)  # what stands on a level support is upright to this
+_ROUND_SHARE = 0.05  # of what a round thing's surface seems to say of its turn is left, lest none is
 _TIPPED_COS = np.cos(np.deg2rad(25.0))  # what leans more does not stand
 _STANDING_COS = np.cos(np.deg2rad(10.0))  # what leans less and stands is upright
 
@@ -73,6 +74,13 @@ def information_of(laid: Registration, pose: Array, view: View, config: Geometry
     return np.asarray(turn @ np.linalg.inv(covariance) @ turn.T)
 
 
+def turned_anyhow(information: Array, axis: Array) -> Array:
+    """(6, 6) information that says little of the turn about `axis` (3,), of what is round about it."""
+    known = np.eye(6)
+    known[3:, 3:] -= (1 - _ROUND_SHARE) * np.outer(axis, axis)
+    return np.asarray(known @ information @ known)
+
+
 def standing(learned: Array, view: View) -> tuple[Array, Array]:
     """(6, 6) information that what stands on a level support stands upright, and (6,) the turn that brings it there."""
     nothing = np.zeros((6, 6)), np.zeros(6)
@@ -80,9 +88,24 @@ def standing(learned: Array, view: View) -> tuple[Array, Array]:
     if up is None or not view.gravity_known or view.seen.floor_m is None or learned[:3, 2] @ up < _TIPPED_COS:
         return nothing
     information, lean = nothing
-    information[3:, 3:] = (np.eye(3) - np.outer(up, up)) / _STANDING_RAD**2
+    information[3:, 3:] = _level(up) / _STANDING_RAD**2
     lean[3:] = np.cross(learned[:3, 2], up)
     return information, lean
+
+
+def box_information(view: View, config: GeometryConfig, *, turned: bool) -> Array:
+    """(6, 6) information of this frame's own box, of how it is turned only if `turned`."""
+    covariance = look_covariance(view.seen, view.frame.intrinsics.fx, config, gravity_known=view.gravity_known)
+    information = np.zeros((6, 6))
+    information[:3, :3] = np.linalg.inv(covariance[:3, :3])
+    if turned:
+        information[3:, 3:] = np.linalg.inv(covariance[3:, 3:])
+    return information
+
+
+def _level(up: Array) -> Array:
+    """(3, 3) what takes the part along `up` from a vector."""
+    return np.eye(3) - np.outer(up, up)
 
 
 def stood_up(box: OrientedBox, up: Array | None) -> OrientedBox:

@@ -17,6 +17,7 @@ _ASKED_M = 2e-4  # points that moved less keep the partners they had: neighbours
 _REACH = 3.0  # times the points' spacing
 _LEAST_POINTS = 6  # make a surface
 _SETTLED_M = 2e-5
+_NORMAL_RAD = 0.05  # by which normals are off
 _SETTLED_RAD = 1e-4
 
 
@@ -48,6 +49,7 @@ class Registration:
     information: Array  # (6, 6) sum of w J^T J, translation then rotation about the target's axes; per m^2 of noise
     residual_m: float  # RMS point-to-plane distance of the points that take part; inf when none does
     overlap: float  # share of the points that lie on the target
+    misfit: float  # mean squared distance of all points, in squares of the kernel; at most 1, as of what lies elsewhere
     rotation_center_m: Array  # (3,) in the target: where `information` turns about
     count: int  # points that were laid
 
@@ -63,7 +65,7 @@ def register(
     points = np.asarray(points_m, np.float64)
     center = transform_points(start, points).mean(axis=0)
     if len(target.points_m) == 0:
-        return Registration(start, np.zeros((6, 6)), float("inf"), 0.0, center, len(points))
+        return Registration(start, np.zeros((6, 6)), float("inf"), 0.0, 1.0, center, len(points))
     pose = start.copy()
     nearest = _Nearest(target, gate_m)
     for step in range(steps):
@@ -81,8 +83,20 @@ def register(
     jacobian, distances, weights, near = _pairs(points, nearest, pose, center, kernel_m)
     total = weights.sum()
     residual_m = float(np.sqrt((weights * distances**2).sum() / total)) if total > 0 else float("inf")
-    information = (jacobian * weights[:, None]).T @ jacobian
-    return Registration(pose, information, residual_m, float(near.mean()), center, len(points))
+    information = _less_of_normals(
+        (jacobian * weights[:, None]).T @ jacobian, weights, transform_points(pose, points) - center
+    )
+    misfit = float(np.where(near, (distances / kernel_m) ** 2, 1.0).mean())
+    return Registration(pose, information, residual_m, float(near.mean()), misfit, center, len(points))
+
+
+def _less_of_normals(information: Array, weights: Array, arms: Array) -> Array:
+    """(6, 6) without what the errors of the normals alone would say of a turn, as of a bottle about itself."""
+    moment = np.eye(3) * (weights * (arms**2).sum(axis=1)).sum() - (arms * weights[:, None]).T @ arms
+    less = information.copy()
+    less[3:, 3:] -= _NORMAL_RAD**2 * moment
+    values, axes = np.linalg.eigh(less)
+    return np.asarray((axes * np.maximum(values, 0.0)) @ axes.T)
 
 
 def rotation_of(vector: Array) -> Array:

@@ -14,10 +14,12 @@ from referent.geometry.measuring import (
     LAID_SIGMA,
     Measured,
     View,
+    box_information,
     information_of,
     shifted_only,
     standing,
     stood_up,
+    turned_anyhow,
 )
 from referent.geometry.model_track import ModelTrack
 from referent.geometry.models.model import ObjectModel
@@ -29,8 +31,12 @@ from referent.geometry.symmetry import continue_axes, proper, smallest_rotation
 from referent.types import Array, ObjectCloud, ObjectPose, OrientedBox, PoseQuality, RgbdFrame
 
 _GOOD_OVERLAP = 0.5  # of a frame's points must lie on the known surface
-_SURE_OVERLAP = 0.8  # no other start is tried
+_SURE_OVERLAP = 0.8  # it is there
+_FULL_OVERLAP = 0.97  # no other start is tried
 _CLEARLY_BETTER = 0.1
+_BETTER_MISFIT = 0.8  # of another start's
+_APART_M = 0.006  # faces farther from where they were laid, or a box that is turned more, are tried as well
+_APART_RAD = np.deg2rad(6.0)
 _SLIVER_SHARE = 0.6  # of the box's diagonal
 _ALIKE_SHARE = 0.08
 _REJECTS = 5  # frames in a row that fit nowhere: the object is learned anew
@@ -120,6 +126,7 @@ class _Life:
         self._shape = Shape(seen, camera_from_object)
         moving = view.fixed_from_camera is None  # what rests moves too, seen from a camera that moves
         self._motion = Motion(view.fixed @ camera_from_object, np.diag(LAID_SIGMA**2), self._born_ns, moving=moving)
+        self._moved = moving  # ever: then it may be held over its support
         self._fixed_known = view.fixed_from_camera is not None
         self._source = "box"
         self._residual_m: float | None = None
@@ -143,7 +150,8 @@ class _Life:
         self._source, self._measured_ns = "registered", view.frame.stamp_ns
         self._residual_m = measured.registration.residual_m
         now = rigid_inverse(view.fixed) @ self._motion.pose
-        self._shape.learn(view.seen, now)
+        self._moved |= self._motion.moving
+        self._shape.learn(view.seen, now, moved=self._moved)
         if self._keyframes.wants(now, measured.registration.overlap):
             self._keyframes.add(view.seen, now)
         return True
@@ -180,7 +188,7 @@ class _Life:
         now = rigid_inverse(view.fixed) @ self._motion.pose
         seen = view.seen
         box = self._shape.box(now, len(seen.points_m))
-        if view.gravity_known and seen.floor_m is not None:
+        if view.gravity_known and self._stands(view, now):
             box = stood_up(box, seen.up)
         box = self._continued(box, view)
         turn = np.kron(np.eye(2), view.fixed[:3, :3].T)
@@ -214,32 +222,42 @@ class _Life:
     def _laid(self, view: View, predicted: Array, config: GeometryConfig) -> Measured | None:
         """This frame laid on the known surface, from where it should be or from where its box is; None: on neither."""
         best = self._keyframes.lay(view.seen, predicted)
-        if best.overlap < _SURE_OVERLAP and not self._is_sliver(view):
-            other = self._keyframes.lay(view.seen, self._at_fresh_box(view, predicted))
-            margin = -_CLEARLY_BETTER if self._is_whole(view) else _CLEARLY_BETTER
-            best = other if other.overlap > best.overlap + margin else best
+        if not self._is_sliver(view):
+            if best.overlap < _SURE_OVERLAP:
+                other = self._keyframes.lay(view.seen, self._at_fresh_box(view, predicted))
+                margin = -_CLEARLY_BETTER if self._is_whole(view) else _CLEARLY_BETTER
+                best = other if other.overlap > best.overlap + margin else best
+            start = None
+            if best.overlap < _FULL_OVERLAP:
+                start = self._contradicting(view, rigid_inverse(best.target_from_points))
+            if start is not None:
+                other = self._keyframes.lay(view.seen, start)
+                best = other if other.misfit < _BETTER_MISFIT * best.misfit else best
         if best.overlap < _GOOD_OVERLAP:
             return None
         pose = rigid_inverse(best.target_from_points)
+        information = information_of(best, pose, view, config)
         if self._is_sliver(view):
-            return shifted_only(best, pose, predicted, information_of(best, pose, view, config))
-        return self._with_box(Measured(pose, information_of(best, pose, view, config), best), view, config)
+            return shifted_only(best, pose, predicted, information)
+        if self._shape.is_round:
+            information = turned_anyhow(information, pose[:3, :3] @ self._shape.axes[:, 2])
+        return self._with_box(Measured(pose, information, best), view, config)
 
     def _with_box(self, laid: Measured, view: View, config: GeometryConfig) -> Measured:
         """The registration and this frame's box together: a flat face slides along itself, its borders do not.
 
         Where both contradict each other the box is the one that is wrong: it may be hidden in part.
         """
-        seen, fit = view.seen, view.seen.fit
+        fit = view.seen.fit
         learned = self._shape.box(laid.camera_from_object, fit.box.point_count).camera_from_object
         fresh = continue_axes(fit.box, self._shape.box(laid.camera_from_object, 0)).camera_from_object
-        covariance = look_covariance(seen, view.frame.intrinsics.fx, config, gravity_known=view.gravity_known)
-        information = np.zeros((6, 6))
-        information[:3, :3] = np.linalg.inv(covariance[:3, :3])
+        turned = fit.box.orientation_known and self._shape.orientation_known
         apart = np.concatenate([fresh[:3, 3] - learned[:3, 3], np.zeros(3)])
-        if fit.box.orientation_known and self._shape.orientation_known:
-            information[3:, 3:] = np.linalg.inv(covariance[3:, 3:])
+        if turned:
             apart[3:] = rotation_vector(fresh[:3, :3] @ learned[:3, :3].T)
+        information = box_information(view, config, turned=turned)
+        if not self._stands(view, laid.camera_from_object):  # its own box may reach down to a support far below
+            apart[:3], information[:3, :3] = self._shape.faces_apart(view.seen, laid.camera_from_object, stands=False)
         upright, lean = standing(learned, view)
         both = laid.information + information + upright
         contradiction = apart @ information @ np.linalg.solve(both, laid.information @ apart)
@@ -249,6 +267,10 @@ class _Life:
         old = laid.camera_from_object
         pose = rigid(rotation_of(shift[3:]) @ old[:3, :3], old[:3, 3] + shift[:3])
         return Measured(pose, both, laid.registration)
+
+    def _stands(self, view: View, camera_from_object: Array) -> bool:
+        """Whether it stands on the support that is seen, at a pose."""
+        return self._shape.stands(view.seen, camera_from_object, moved=self._moved)
 
     def _is_sliver(self, view: View) -> bool:
         """Whether little of the object is seen."""
@@ -272,19 +294,36 @@ class _Life:
         shift = view.seen.fit.box.camera_from_object[:3, 3] - expected
         return rigid(predicted[:3, :3], predicted[:3, 3] + shift)
 
+    def _contradicting(self, view: View, laid: Array) -> Array | None:
+        """Where a frame lies by its own faces, and turned as its box if that is whole; None: where it was laid."""
+        fit = view.seen.fit
+        learned = self._shape.box(laid, fit.box.point_count)
+        shift, _ = self._shape.faces_apart(view.seen, laid, stands=self._stands(view, laid))
+        turn = np.eye(3)
+        if self._is_whole(view) and fit.box.orientation_known and self._shape.orientation_known:
+            turn = continue_axes(fit.box, learned).camera_from_object[:3, :3] @ learned.camera_from_object[:3, :3].T
+        turned = np.linalg.norm(rotation_vector(turn)) > _APART_RAD
+        if np.linalg.norm(shift) < _APART_M and not turned:
+            return None
+        turn = turn if turned else np.eye(3)
+        about = learned.camera_from_object[:3, 3]
+        return np.asarray(rigid(turn, about - turn @ about + shift) @ laid)
+
     def _accept(self, view: View, measured: Measured) -> bool:
         """Give a measurement to the filter, unless it cannot be."""
         turn = np.kron(np.eye(2), view.fixed[:3, :3])
         information = turn @ measured.information @ turn.T
         pose = view.fixed @ measured.camera_from_object
-        if self._motion.surprise(pose, information) > GATE:
+        creeps = self._motion.creeps(pose, information)
+        if creeps or self._motion.surprise(pose, information) > GATE:
             if self._is_sliver(view):  # a sliver of a surface lies well in many places
                 return False
-            if not self._motion.moving:
+            sure = self._is_whole(view) and measured.registration.overlap > _SURE_OVERLAP
+            if not self._motion.moving or sure:  # what is pushed stops all at once, too
                 self._motion.set_off()
             if self._out_of_sight and self._motion.surprise(pose, information) > GATE:
                 self._motion.lose()
             if self._motion.surprise(pose, information) > GATE:
                 return False
-        self._motion.correct(pose, information)
+        self._motion.correct(pose, information, turns=self._shape.has_handle)
         return True
