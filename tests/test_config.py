@@ -29,6 +29,15 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
     assert changed == {"geometry.erode_px", "grounding.backoff_max_s"}
 
 
+def test_off_needs_no_quotes_where_it_is_a_choice(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("grounder:\n  calibrate: off\n")
+    assert load_config(file).grounder.calibrate == "off"
+    file.write_text("grounder:\n  model: off\n")
+    with pytest.raises(ConfigError, match="grounder.model: False is bool, str is needed"):
+        load_config(file)
+
+
 def test_a_ros_parameter_file_is_taken_too(tmp_path: Path) -> None:
     file = tmp_path / "ros.yaml"
     file.write_text("referent:\n  ros__parameters:\n    tracker:\n      threads: 2\n    output.frame: map\n")

@@ -421,12 +421,14 @@ def flatten(config: Config) -> Iterator[Setting]:
 def override(config: Config, changes: Mapping[str, object]) -> Config:
     """`config` with some settings (dotted names) replaced; ConfigError names what is wrong."""
     by_group: dict[str, dict[str, object]] = {}
-    kinds = {item.name: type(item.default) for item in flatten(config)}
+    known = {item.name: item for item in flatten(config)}
     for name, value in changes.items():
-        if name not in kinds:
-            raise ConfigError(f"unknown setting {name!r}{_did_you_mean(name, kinds)}; see `referent config show`")
-        if kinds[name] is float and type(value) is int:
+        if name not in known:
+            raise ConfigError(f"unknown setting {name!r}{_did_you_mean(name, known)}; see `referent config show`")
+        if type(known[name].default) is float and type(value) is int:
             value = float(value)
+        if value is False and "off" in known[name].info.choices:  # YAML's reading of the word
+            value = "off"
         group, key = name.split(".", 1)
         by_group.setdefault(group, {})[key] = value
     sections = {group: replace(getattr(config, group), **values) for group, values in by_group.items()}
