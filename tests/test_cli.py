@@ -11,7 +11,8 @@ import pytest
 
 from referent.benching import load_benchmark
 from referent.cli import main
-from referent.config import Config, flatten
+from referent.config import Config
+from referent.settings import flatten
 
 CAMERA = {"width": 320, "height": 240, "fx": 300.0, "fy": 300.0, "cx": 159.5, "cy": 119.5}
 
