@@ -66,7 +66,7 @@ def test_bundled_models_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
         (["models", "fetch"], "a name is needed"),
         (["models", "verify", "sam9"], "no model 'sam9'"),
         (["ground", "nowhere.png", "the red mug"], "nowhere.png cannot be read"),
-        (["ground", __file__, "the red mug"], "is no picture"),
+        (["ground", __file__, "the red mug"], "no picture that can be read"),
         (["ground", __file__, " "], "the text is empty"),
         (["ground", __file__], "IMAGE and TEXT are needed"),
         (["ground", "--calibrate", "--grounder", "openai_server"], "grounder.url"),
