@@ -11,7 +11,8 @@ import pytest
 
 from referent.benching import load_benchmark
 from referent.cli import main
-from referent.config import Config, flatten
+from referent.config import Config
+from referent.settings import flatten
 
 CAMERA = {"width": 320, "height": 240, "fx": 300.0, "fy": 300.0, "cx": 159.5, "cy": 119.5}
 
@@ -65,7 +66,7 @@ def test_bundled_models_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
         (["models", "fetch"], "a name is needed"),
         (["models", "verify", "sam9"], "no model 'sam9'"),
         (["ground", "nowhere.png", "the red mug"], "nowhere.png cannot be read"),
-        (["ground", __file__, "the red mug"], "is no picture"),
+        (["ground", __file__, "the red mug"], "no picture that can be read"),
         (["ground", __file__, " "], "the text is empty"),
         (["ground", __file__], "IMAGE and TEXT are needed"),
         (["ground", "--calibrate", "--grounder", "openai_server"], "grounder.url"),

@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from referent.cli import describe
-from referent.config import Config, flatten, load_config, override, to_tree
+from referent.config import Config, load_config
 from referent.errors import ConfigError
+from referent.settings import flatten, override, to_tree
 
 
 def test_every_setting_has_a_meaning_and_a_legal_default() -> None:
@@ -34,7 +35,7 @@ def test_off_needs_no_quotes_where_it_is_a_choice(tmp_path: Path) -> None:
     file.write_text("grounder:\n  calibrate: off\n")
     assert load_config(file).grounder.calibrate == "off"
     file.write_text("grounder:\n  model: off\n")
-    with pytest.raises(ConfigError, match="grounder.model: False is bool, str is needed"):
+    with pytest.raises(ConfigError, match=r"grounder\.model: False is bool, str is needed"):
         load_config(file)
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from referent.config import Config, flatten, load_config
+from referent.config import Config, load_config
+from referent.settings import flatten
 
 ROOT = Path(__file__).resolve().parents[1]
 NODES = ROOT / "ros2_ws" / "src" / "referent_ros"

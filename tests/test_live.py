@@ -13,12 +13,13 @@ import pytest
 from doubles import ColorGrounder, ColorTracker
 from painted import painted
 
-from referent.config import Config, OutputConfig, override
+from referent.config import Config, OutputConfig
 from referent.errors import BadInstruction, ReferentError, WeightsMissing
 from referent.frames.transforms import TransformBuffer
 from referent.grounding.workers import ReplayWorker
 from referent.live import LivePipeline, Mailbox
 from referent.pipeline import Pipeline
+from referent.settings import override
 from referent.types import FrameResult, RgbdFrame, TrackState
 
 RED = {"red": (10, 10, 24, 24)}

@@ -10,9 +10,10 @@ import pytest
 from doubles import ColorTracker, ScriptedWorker, boxes_of
 from painted import COLORS, painted
 
-from referent.config import Config, override
+from referent.config import Config
 from referent.errors import BadInstruction
 from referent.pipeline import Pipeline
+from referent.settings import override
 from referent.types import (
     FrameResult,
     Grounding,

@@ -9,8 +9,9 @@ import pytest
 from doubles import ScriptedWorker, boxes_of
 from painted import COLORS, FRAME_NS, painted
 
-from referent.config import Config, override
+from referent.config import Config
 from referent.pipeline import Pipeline
+from referent.settings import override
 from referent.tracking.sam2_tracker import Sam2Tracker
 from referent.types import FrameResult, Grounding, GroundingItem, GroundingRequest, RgbdFrame
 from referent.weights import resolve

@@ -13,8 +13,9 @@ from typing import Any
 from referent import __version__
 from referent.benching import add_bench, write_json
 from referent.comparing import add_compare
-from referent.config import Config, flatten, load_config
+from referent.config import Config, load_config
 from referent.errors import ConfigError, ReferentError
+from referent.settings import flatten
 
 Command = Callable[[argparse.Namespace], int]
 DONE, WRONG_INPUT, INTERRUPTED = 0, 2, 130

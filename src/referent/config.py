@@ -1,56 +1,16 @@
 """Every setting of Referent: default, bounds, unit and meaning, in one frozen tree of dataclasses.
 
-`load_config` reads YAML, `override` changes single keys, `flatten` lists every setting by its dotted name (the ROS
-node declares its parameters from that list). A setting exists here and nowhere else.
+`load_config` reads YAML; `settings.flatten` lists every setting by its dotted name (the ROS node declares its
+parameters from that list). A setting exists here and nowhere else.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, cast
 
-import yaml
-
-from referent.errors import ConfigError
-
-Value = bool | int | float | str
-
-
-@dataclass(frozen=True)
-class SettingInfo:
-    """What a person needs to know about one setting."""
-
-    meaning: str
-    unit: str = ""
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting with its dotted name and present value."""
-
-    name: str
-    value: Value
-    default: Value
-    info: SettingInfo
-
-
-def setting(
-    default: Value,
-    meaning: str,
-    *,
-    unit: str = "",
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-) -> Any:
-    """A dataclass field that carries its bounds, unit and meaning."""
-    return field(default=default, metadata={"info": SettingInfo(meaning, unit, low, high, choices)})
+from referent.settings import check_value, flatten, override, read_yaml, setting
 
 
 @dataclass(frozen=True)
@@ -384,19 +344,6 @@ class Config:
             check_value(item.name, item.value, type(item.default), item.info)
 
 
-def check_value(name: str, value: object, kind: type, info: SettingInfo) -> None:
-    """Raise ConfigError unless `value` is a legal value of the setting."""
-    if type(value) is not kind:
-        raise ConfigError(f"{name}: {value!r} is {type(value).__name__}, {kind.__name__} is needed")
-    if info.choices and value not in info.choices:
-        raise ConfigError(f"{name}: {value!r} is not one of {', '.join(info.choices)}")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        low = -float("inf") if info.low is None else info.low
-        high = float("inf") if info.high is None else info.high
-        if not low <= value <= high:
-            raise ConfigError(f"{name}: {value} is outside {low:g} to {high:g}{' ' + info.unit if info.unit else ''}")
-
-
 # What may differ from one frame to the next: nothing was built from it, and no state depends on it.
 _LIVE_OUTPUT = frozenset(
     ("output.frame", "output.publish_tf", "output.transform_wait_s", "output.diagnostics_period_s")
@@ -409,81 +356,11 @@ def is_live(name: str) -> bool:
     return name in _LIVE_OUTPUT or (name.startswith("grounding.") and name not in _FIXED_GROUNDING)
 
 
-def flatten(config: Config) -> Iterator[Setting]:
-    """Every setting of the tree, by dotted name."""
-    for group in fields(config):
-        section = getattr(config, group.name)
-        for item in fields(section):
-            name, default, info = f"{group.name}.{item.name}", cast(Value, item.default), item.metadata["info"]
-            yield Setting(name, getattr(section, item.name), default, info)
-
-
-def override(config: Config, changes: Mapping[str, object]) -> Config:
-    """`config` with some settings (dotted names) replaced; ConfigError names what is wrong."""
-    by_group: dict[str, dict[str, object]] = {}
-    known = {item.name: item for item in flatten(config)}
-    for name, value in changes.items():
-        if name not in known:
-            raise ConfigError(f"unknown setting {name!r}{_did_you_mean(name, known)}; see `referent config show`")
-        if type(known[name].default) is float and type(value) is int:
-            value = float(value)
-        if value is False and "off" in known[name].info.choices:  # YAML's reading of the word
-            value = "off"
-        group, key = name.split(".", 1)
-        by_group.setdefault(group, {})[key] = value
-    sections = {group: replace(getattr(config, group), **values) for group, values in by_group.items()}
-    return replace(config, **sections)
-
-
 def load_config(
     path: Path | str | None = None, changes: Mapping[str, object] | None = None, *, base: Config | None = None
 ) -> Config:
     """The defaults, or `base`, changed by a YAML file of `group: {key: value}` and then by `changes`."""
     config = base or Config()
     if path is not None:
-        config = override(config, _read_yaml(Path(path)))
+        config = override(config, read_yaml(Path(path), {group.name for group in fields(Config)}))
     return override(config, changes or {})
-
-
-def to_tree(config: Config) -> dict[str, dict[str, Value]]:
-    """`config` as plain nested dictionaries, as a YAML file holds them."""
-    tree: dict[str, dict[str, Value]] = {}
-    for item in flatten(config):
-        group, key = item.name.split(".", 1)
-        tree.setdefault(group, {})[key] = item.value
-    return tree
-
-
-def _read_yaml(path: Path) -> dict[str, object]:
-    """A settings file as dotted names. A ROS parameter file (`node: ros__parameters:`) is taken too."""
-    try:
-        tree = yaml.safe_load(path.read_text()) or {}
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
-    if isinstance(tree, dict) and len(tree) == 1:
-        only = next(iter(tree.values()))
-        if isinstance(only, dict) and set(only) == {"ros__parameters"}:
-            tree = only["ros__parameters"]
-    return dict(_dotted(path, tree))
-
-
-def _dotted(path: Path, tree: object) -> Iterator[tuple[str, object]]:
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: expected groups of settings, found {type(tree).__name__}")
-    groups = {group.name for group in fields(Config)}
-    for group, section in tree.items():
-        if isinstance(group, str) and "." in group:
-            yield group, section
-        elif group not in groups:
-            raise ConfigError(f"{path}: unknown group {group!r}{_did_you_mean(str(group), groups)}")
-        elif not isinstance(section, dict):
-            raise ConfigError(f"{path}: group {group!r} must hold settings, found {section!r}")
-        else:
-            yield from ((f"{group}.{key}", value) for key, value in section.items())
-
-
-def _did_you_mean(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

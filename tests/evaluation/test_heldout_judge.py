@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from referent.config import Config, load_config, override
+from referent.config import Config, load_config
 from referent.errors import ConfigError, ReferentError, WeightsMissing
 from referent.evaluation.heldout import judge as judging
 from referent.evaluation.heldout.clips import render_clip
@@ -23,6 +23,7 @@ from referent.evaluation.heldout.questions import render_picture
 from referent.evaluation.heldout.tracker import judge_tracker
 from referent.evaluation.run import run_suite
 from referent.evaluation.suites import heldout_cases
+from referent.settings import override
 from referent.types import (
     FrameResult,
     GroundingEvent,

@@ -16,7 +16,7 @@ from doubles import ColorGrounder
 from PIL import Image
 from regrounded import OTHER, TARGET, WHERE, a_run, played
 
-from referent.config import Config, override
+from referent.config import Config
 from referent.errors import ConfigError, ReferentError, UnreadableReply
 from referent.evaluation.regrounding import judge as judging
 from referent.evaluation.regrounding.episodes import Episode, Played, expression_for, play
@@ -25,6 +25,7 @@ from referent.evaluation.regrounding.known_pictures import Encodings, EngineOfKn
 from referent.evaluation.regrounding.policies import AS_OFTEN_AS_OURS, EVERY_ANSWER, INTERVAL, NEVER, OURS, REINIT
 from referent.evaluation.regrounding.runs import ELSEWHERE, NOTHING, Run, Witness, run_episode
 from referent.evaluation.run import run_suite
+from referent.settings import override
 from referent.sources.simulation.scenes import named_scene
 from referent.sources.simulation.simulate import simulate
 from referent.sources.simulation.trials import TRIALS

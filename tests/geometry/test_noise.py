@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from referent.config import Config, GeometryConfig, override
+from referent.config import Config, GeometryConfig
 from referent.errors import ConfigError
 from referent.geometry.noise import depth_sigma_m, independent_samples, slant_factor
+from referent.settings import override
 
 KINECT = GeometryConfig(depth_sensor="kinect")
 

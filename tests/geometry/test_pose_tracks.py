@@ -11,12 +11,13 @@ from doubles import COLORS, ColorGrounder, ColorTracker
 from followed import CAMERA, FRAME_NS, a_camera, a_shot, a_sound_pose, on_table, turns_deg
 from known_shapes import MUG, STEPS, a_part, write_obj
 
-from referent.config import Config, GeometryConfig, override
+from referent.config import Config, GeometryConfig
 from referent.errors import ConfigError
 from referent.frames.transforms import TransformBuffer
 from referent.geometry.tracks import PoseTracks
 from referent.grounding.workers import ReplayWorker
 from referent.pipeline import Pipeline
+from referent.settings import override
 
 BOX = (a_part("box", (0.12, 0.08, 0.06), (0, 0, 0)),)
 PLATE = (a_part("box", (0.18, 0.14, 0.02), (0, 0, 0)),)

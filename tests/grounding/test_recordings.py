@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from painted import painted
 
-from referent.config import Config, GrounderConfig, override
+from referent.config import Config, GrounderConfig
 from referent.errors import BadMessage, ConfigError, GrounderUnavailable
 from referent.evaluation.lines import result_line
 from referent.grounding import backends
 from referent.grounding.recordings import RecordingWorker, answer_line, read_answers
 from referent.grounding.workers import ReplayWorker
 from referent.pipeline import Pipeline
+from referent.settings import override
 from referent.types import (
     FrameResult,
     Grounder,

@@ -10,8 +10,9 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from robot import overrides
 
-from referent.config import Config, flatten, is_live
+from referent.config import Config, is_live
 from referent.errors import ConfigError
+from referent.settings import flatten
 from referent_ros.parameters import Settings, declare, declare_config
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tqdm import tqdm
 
-from referent.config import Config, to_tree
+from referent.config import Config
 from referent.errors import ReferentError
 from referent.evaluation.lines import Line, result_line, truth_line
 from referent.evaluation.matching import ObjectEvaluation, evaluate_run
@@ -15,6 +15,7 @@ from referent.evaluation.metrics import mean_or_none
 from referent.evaluation.suites import Case, cases_of, expression_of, scene_of
 from referent.evaluation.summary import number
 from referent.pipeline import Pipeline, build_pipeline, replay_worker
+from referent.settings import to_tree
 from referent.sources.simulation.simulate import simulate
 from referent.sources.simulation.truth import SimulatedFrame
 

@@ -20,11 +20,12 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 from vision_msgs.msg import Detection3DArray
 
-from referent.config import Config, flatten, override, to_tree
+from referent.config import Config
 from referent.errors import ReferentError
 from referent.evaluation.metrics import percentiles
 from referent.messages import intrinsics_from_camera_info, stamp_ns
 from referent.replay import models_of
+from referent.settings import flatten, override, to_tree
 from referent.types import Intrinsics
 from referent_ros.parameters import declare
 from referent_ros.recording import STATE_NAMES, Gathering, write_recording

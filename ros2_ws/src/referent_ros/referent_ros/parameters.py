@@ -15,8 +15,9 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from referent.config import Config, Setting, flatten, is_live, load_config, override
+from referent.config import Config, is_live, load_config
 from referent.errors import ConfigError
+from referent.settings import Setting, flatten, override
 
 INT64_MAX = 2**63 - 1
 Value = TypeVar("Value", bool, int, float, str)

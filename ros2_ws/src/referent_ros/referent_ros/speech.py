@@ -16,8 +16,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from std_msgs.msg import String
 
-from referent.config import Config, SpeechConfig, flatten, load_config
+from referent.config import Config, SpeechConfig, load_config
 from referent.errors import ConfigError
+from referent.settings import flatten
 from referent.speech.listener import Heard, Listener
 from referent.speech.sources import SAMPLE_BYTES, ChunkQueue, Microphone, WavFile
 from referent_ros.parameters import descriptor_of

@@ -14,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from referent.config import Config, to_tree
+from referent.config import Config
 from referent.errors import ConfigError
 from referent.evaluation.evaluate import evaluate_cases, evaluation_table, mean_over_scenes
 from referent.evaluation.heldout.estimates import mean_of
@@ -30,6 +30,7 @@ from referent.evaluation.lines import Line
 from referent.evaluation.suites import HELDOUT, heldout_cases
 from referent.evaluation.summary import versions
 from referent.grounding import backends
+from referent.settings import to_tree
 from referent.tracking.sam2_tracker import Sam2Tracker
 from referent.weights import resolve
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from referent.config import Config, GeometryConfig, to_tree
+from referent.config import Config, GeometryConfig
 from referent.errors import ConfigError
 from referent.evaluation.lines import Line
 from referent.evaluation.poses.episodes import CLIP, Episode, episodes, play
@@ -24,6 +24,7 @@ from referent.evaluation.poses.tables import breakdown, markdown, table_of_break
 from referent.evaluation.poses.worst import worst, worst_lines, worst_table
 from referent.evaluation.suites import POSES
 from referent.evaluation.summary import versions
+from referent.settings import to_tree
 
 FINAL_SEED = 20_000  # from here on nobody looks before the final table
 AT_ONCE = 2  # processes, a core each

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from referent.config import Config, override, to_tree
+from referent.config import Config
 from referent.errors import ConfigError
 from referent.evaluation.heldout.rows import markdown_of_bars, table_of_bars
 from referent.evaluation.lines import Line
@@ -35,6 +35,7 @@ from referent.evaluation.regrounding.runs import run_episode
 from referent.evaluation.suites import REGROUNDING
 from referent.evaluation.summary import versions
 from referent.grounding import backends
+from referent.settings import override, to_tree
 from referent.sources.simulation.trials import SECONDS, TRIALS
 from referent.types import Grounder
 from referent.weights import resolve
