@@ -137,7 +137,7 @@ def _growth_rows(run: Run) -> list[Row]:
         rows.append(Row(kind, value, "no growth", all(last <= first for first, last in ends.values())))
     first, last = _ends([len(sample.shared_memory) for sample in samples])
     rows.append(Row("files in shared memory", f"{first:g} -> {last:g}", "no growth", last <= first))
-    rows.append(Row("of them left afterwards", str(run.left_over), "0", run.left_over == 0))
+    rows.append(Row("segments of it left afterwards", str(run.left_over), "0", run.left_over == 0))
     most = max(sample.zombies for sample in run.samples)
     rows.append(Row("zombies at most", str(most), "0", most == 0))
     return rows

@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from soak.clip import prepared
-from soak.processes import Stage, Vital, dead_shared_memory, grounder_of, shared_memory_of, stage, vital, zombies
+from soak.processes import (
+    Stage,
+    Vital,
+    dead_shared_memory,
+    grounder_of,
+    segments,
+    shared_memory_of,
+    stage,
+    vital,
+    zombies,
+)
 
 FPS, SIZE_WH = 30.0, (640, 480)
 FRAMES = {"leave_and_return": 240, "tabletop": 150}
@@ -58,7 +68,7 @@ class Run:
     lines: list[Line]  # what the listener wrote, one a second
     samples: list[Sample]
     took_s: float
-    left_over: int  # of the files these processes had in shared memory
+    left_over: int  # of the segments these processes had in shared memory
 
     @property
     def counters(self) -> dict[str, int]:
@@ -102,7 +112,7 @@ def played(plan: Plan, folder: Path) -> Run:
         took_s = time.monotonic() - begun_s
         time.sleep(SETTLE_S)
     ours = frozenset().union(*(sample.shared_memory for sample in samples))
-    return Run(plan, camera_told(folder), lines_of(folder), samples, took_s, len(dead_shared_memory() & ours))
+    return Run(plan, camera_told(folder), lines_of(folder), samples, took_s, len(segments(dead_shared_memory() & ours)))
 
 
 def listener_parameters(plan: Plan, folder: Path) -> list[str]:
