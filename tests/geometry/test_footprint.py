@@ -54,13 +54,12 @@ def a_bar(out_deg, from_m, to_m, width_m, *, count=400, seed=1, at_m=(0.0, 0.6))
     return turned(along, out_deg) + at_m
 
 
-def a_banana(yaw_deg, *, count=4000, seed=0, at_m=(0.0, 0.6)):
-    """A bow of 120 degrees, 9 cm in radius and 3 cm thick."""
+def a_banana(yaw_deg, *, bow_deg=120.0, radius_m=0.09, count=4000, seed=0, at_m=(0.0, 0.6)):
+    """A bow, 3 cm thick."""
     rng = np.random.default_rng(seed)
-    angle = rng.uniform(np.deg2rad(30), np.deg2rad(150), count)
-    radius = (
-        0.09 + rng.uniform(-0.015, 0.015, count) * np.sin((angle - np.deg2rad(30)) * np.pi / np.deg2rad(120)) ** 0.3
-    )
+    share = rng.uniform(0, 1, count)
+    angle = np.deg2rad(90 + (share - 0.5) * bow_deg)
+    radius = radius_m + rng.uniform(-0.015, 0.015, count) * np.sin(share * np.pi) ** 0.3
     points = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1) - [0.0, 0.07]
     return turned(points, yaw_deg) + at_m
 
@@ -163,6 +162,13 @@ def test_a_banana_is_no_circle(yaw_deg):
     assert not fit.is_round
     assert fit.body_center_m is None
     assert fit.box.size_m[:2].max() < 0.19
+
+
+@pytest.mark.parametrize("yaw_deg", range(0, 360, 30))
+def test_a_strongly_bent_banana_is_no_circle_either(yaw_deg):
+    fit = the_fit(noisy(a_banana(yaw_deg, bow_deg=200.0, radius_m=0.065)))
+    assert not fit.is_round
+    assert fit.box.size_m[:2].min() < 0.11
 
 
 @pytest.mark.parametrize("yaw_deg", range(0, 180, 20))
