@@ -65,6 +65,7 @@ class FollowServer:
             Follow,
             "~/follow",
             self._execute,
+            handle_accepted_callback=self._take,
             cancel_callback=lambda _: CancelResponse.ACCEPT,
             callback_group=ReentrantCallbackGroup(),
             result_timeout=RESULTS_KEPT_S,
@@ -94,9 +95,15 @@ class FollowServer:
         """Leave the network."""
         self._server.destroy()
 
-    async def _execute(self, handle: ServerGoalHandle) -> Follow.Result:
-        run = _Run(handle.request, self._now_ns(), Progress(handle.request))
-        ending = await self._ending(run, handle)
+    def _take(self, handle: ServerGoalHandle) -> None:
+        """Begin a goal at once: what stops the node before the executor comes to it stops the goal, too."""
+        run, live = _Run(handle.request, self._now_ns(), Progress(handle.request)), self._live()
+        if live is not None and len(self._runs) < MAX_GOALS:
+            self._runs += (run,)
+        handle.execute(partial(self._execute, run=run, live=live))
+
+    async def _execute(self, handle: ServerGoalHandle, *, run: _Run, live: LivePipeline | None) -> Follow.Result:
+        ending = await self._ending(run, handle, live)
         if ending.outcome == Follow.Result.DONE:
             handle.succeed()
         elif ending.outcome == Follow.Result.CANCELED:
@@ -108,13 +115,11 @@ class FollowServer:
             result.has_object, result.object, result.others = True, run.objects[0], run.objects[1:]
         return result
 
-    async def _ending(self, run: _Run, handle: ServerGoalHandle) -> _Ending:
-        live = self._live()
+    async def _ending(self, run: _Run, handle: ServerGoalHandle, live: LivePipeline | None) -> _Ending:
         if live is None:
             return _Ending(Follow.Result.STOPPED, NOT_ACTIVE)
-        if len(self._runs) >= MAX_GOALS:
+        if run not in self._runs:
             return _Ending(Follow.Result.REFUSED, f"{MAX_GOALS} goals run already: cancel one")
-        self._runs += (run,)
         ending = _Ending(Follow.Result.STOPPED, "internal fault")
         try:
             ending = await self._begun_and_watched(run, handle, live)

@@ -92,8 +92,16 @@ class RecallServices:
             raise BadInstruction(f"quaternion {xyzw.tolist()} is no rotation")
         new_from_old = rigid(rotation_from_quaternion(xyzw), np.array([t.x, t.y, t.z]))
         since_ns = request.since.sec * 1_000_000_000 + request.since.nanosec
-        memory.reexpress(new_from_old, since_ns=since_ns or None)
+        await self._between_pictures(partial(memory.reexpress, new_from_old, since_ns=since_ns or None))
         return f"carried along; {len(memory)} are remembered"
+
+    async def _between_pictures(self, change: Callable[[], None]) -> None:
+        """Change the memory when all pictures that came before are remembered, and none is being so."""
+        live = self._live()
+        if live is None:
+            change()
+        else:
+            await answered(live.ask(lambda _: change()), self._node)
 
     def _opened(self) -> ObjectMemory:
         memory = self._memory()
