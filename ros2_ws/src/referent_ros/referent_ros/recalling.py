@@ -23,7 +23,7 @@ from referent.recall import asking
 from referent.types import Array, TrackState
 from referent_ros.result_messages import STATES, pose_message, time_from_ns
 from referent_ros.services import answering
-from referent_ros.waiting import answered
+from referent_ros.waiting import Answer, answered
 
 DEFAULT_LIMIT = 20
 MAX_LAG_NS = 2_000_000_000  # of transforms behind pictures: what moves has not gone far
@@ -67,7 +67,7 @@ class RecallServices:
         asked_from_fixed = self._way_to(request.frame)
         near_m, radius_m = _near(request, rigid_inverse(asked_from_fixed))
         find = partial(memory.find, near_m=near_m, radius_m=radius_m, now_ns=self._now_ns())
-        found, note = find(phrase), "by words"
+        found, note = await self._between_pictures(partial(find, phrase)), "by words"
         if request.ask_model and phrase and not any(each.match >= 1 for each in found):
             found, note = await self._by_model(phrase, find("")), "by the grounder's look at remembered pictures"
         followed = self._live() is not None
@@ -95,13 +95,10 @@ class RecallServices:
         await self._between_pictures(partial(memory.reexpress, new_from_old, since_ns=since_ns or None))
         return f"carried along; {len(memory)} are remembered"
 
-    async def _between_pictures(self, change: Callable[[], None]) -> None:
-        """Change the memory when all pictures that came before are remembered, and none is being so."""
+    async def _between_pictures(self, use: Callable[[], Answer]) -> Answer:
+        """Use the memory when every picture whose result was published is remembered, and none is being so."""
         live = self._live()
-        if live is None:
-            change()
-        else:
-            await answered(live.ask(lambda _: change()), self._node)
+        return use() if live is None else await answered(live.ask(lambda _: use()), self._node)
 
     def _opened(self) -> ObjectMemory:
         memory = self._memory()
