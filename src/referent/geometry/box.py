@@ -87,10 +87,7 @@ def upright_box(
     ground = points @ base[:, :2]
     low, high = ends_of((points @ up)[:, None], _QUANTILE)[:, 0]
     low = low if floor_m is None else min(floor_m, high)
-    down = float(-view @ up)
-    overlooked = down > _OVERLOOK_SINE and not (
-        missing_m is not None and _top_is_dropped(up, down, missing_m, float(np.ptp(ground[:, 1])), border_m)
-    )
+    overlooked = _is_overlooked(up, view, missing_m, float(np.ptp(ground[:, 1])), border_m)
     solid = ground.take(np.flatnonzero(in_company(ground)), axis=0)
     corners = hull_corners(solid)
     whole, facing = outlines(corners, np.zeros(2))
@@ -101,11 +98,8 @@ def upright_box(
     if circle is None:
         axes = _turned(base, yaw)
         center, sides = _sides(ground, base, axes, view, border_m)
-    elif standing_out is None:
-        axes, center, sides = base, circle.center_m, np.full(2, 2 * radius_m)
     else:
-        axes = _turned(base, _yaw_of(standing_out))
-        center, sides = _sides_around(circle.center_m, radius_m, standing_out, base, axes, border_m)
+        axes, center, sides = _around(circle, radius_m, standing_out, base, border_m)
     is_round = circle is not None and standing_out is None
     one_face = circle is None and not overlooked and sides.min() < max(4 * noise_m, _FLAT_RATIO * sides.max())
     size = np.maximum([*sides, high - low], _MIN_SIDE_M)
@@ -130,6 +124,14 @@ def principal_box(points_m: Array, *, noise_m: float = 0.0, border_m: float = 0.
     fit = upright_box(points, thinnest, noise_m=noise_m, border_m=border_m)
     box = OrientedBox(fit.box.camera_from_object, fit.box.size_m, fit.box.point_count, orientation_known=False)
     return BoxFit(box, fit.is_round, upright=False, on_floor=False, far_side_seen=False)
+
+
+def _is_overlooked(up: Array, view: Array, missing_m: Array | None, depth_m: float, border_m: float) -> bool:
+    """Whether the camera looks down so far that the far side of the top is seen, and cleaning left it there."""
+    down = float(-view @ up)
+    if down <= _OVERLOOK_SINE:
+        return False
+    return missing_m is None or not _top_is_dropped(up, down, missing_m, depth_m, border_m)
 
 
 def _top_is_dropped(up: Array, down: float, missing_m: Array, depth_m: float, border_m: float) -> bool:
@@ -203,6 +205,16 @@ def _yaw_of(standing_out: Array) -> float:
     angles = np.arctan2(standing_out[:, 1], standing_out[:, 0])
     weights = np.linalg.norm(standing_out, axis=1)
     return float(np.angle((weights * np.exp(2j * angles)).sum()) / 2)
+
+
+def _around(
+    circle: Circle, radius_m: float, standing_out: Array | None, base: Array, border_m: float
+) -> tuple[Array, Array, Array]:
+    """Axes, middle in the base's axes, and lengths of the two sides around a round body and what stands out of it."""
+    if standing_out is None:
+        return base, circle.center_m, np.full(2, 2 * radius_m)
+    axes = _turned(base, _yaw_of(standing_out))
+    return axes, *_sides_around(circle.center_m, radius_m, standing_out, base, axes, border_m)
 
 
 def _sides_around(
