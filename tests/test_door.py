@@ -9,18 +9,18 @@ import json
 import logging
 import re
 import struct
-import threading
 import time
 import traceback
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scripted_server import ScriptedServer, sends
 
 from referent import cli, weights
 from referent.config import GrounderConfig, load_config
@@ -153,14 +153,16 @@ def a_models_dir(folder: Path, url: str, **known: object) -> Path:
     return folder
 
 
-def test_a_file_of_unknown_sum_is_not_fetched(tmp_path: Path, serve: Callable[..., Server]) -> None:
+def test_a_file_of_unknown_sum_is_not_fetched(tmp_path: Path, serve: Callable[..., ScriptedServer]) -> None:
     server = serve(sends(b"x"))
     with pytest.raises(WeightsMissing, match="sha256"):
         weights.fetch("m", a_models_dir(tmp_path, server.url))
     assert server.requests == []
 
 
-def test_a_download_that_does_not_end_is_left_at_the_known_size(tmp_path: Path, serve: Callable[..., Server]) -> None:
+def test_a_download_that_does_not_end_is_left_at_the_known_size(
+    tmp_path: Path, serve: Callable[..., ScriptedServer]
+) -> None:
     server = serve(forever(b"x" * 65536))
     folder = a_models_dir(tmp_path, server.url, size_bytes=100_000, sha256="0" * 64)
     sizes: list[int] = []
@@ -171,63 +173,6 @@ def test_a_download_that_does_not_end_is_left_at_the_known_size(tmp_path: Path, 
 
 
 # -------------------------------------------------------------------------------------------------------------- server
-
-
-class Server:
-    """A server with one behaviour at the level of sockets; keeps the heads of requests."""
-
-    def __init__(self, behave: Callable[[BaseHTTPRequestHandler], None]) -> None:
-        self.requests: list[str] = []
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                self.do_GET()
-
-            def do_GET(self) -> None:
-                server.requests.append(f"{self.requestline}\n{self.headers}")
-                try:
-                    behave(self)
-                except OSError:
-                    self.close_connection = True  # the client hung up, as it should
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing on the test's terminal."""
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
-
-    def stop(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., Server]]:
-    servers: list[Server] = []
-
-    def start(behave: Callable[[BaseHTTPRequestHandler], None]) -> Server:
-        servers.append(Server(behave))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
-
-
-def sends(body: bytes, status: int = 200, **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
-    def behave(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
-        for name, value in headers.items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return behave
 
 
 def forever(block: bytes, *, start: bytes = b"", pause_s: float = 0.0) -> Callable[[BaseHTTPRequestHandler], None]:
@@ -269,13 +214,13 @@ def outcome(grounder: OpenAIGrounder) -> str:
     ],
     ids=["headers", "body", "status"],
 )
-def test_a_slow_loris_is_hung_up_on_at_the_timeout(serve: Callable[..., Server], behave: Any) -> None:
+def test_a_slow_loris_is_hung_up_on_at_the_timeout(serve: Callable[..., ScriptedServer], behave: Any) -> None:
     started = time.perf_counter()
     assert "0.4 s" in outcome(a_grounder(serve(behave).url))
     assert time.perf_counter() - started < 1.2
 
 
-def test_a_gigabyte_is_not_taken_in_plain_or_packed(serve: Callable[..., Server]) -> None:
+def test_a_gigabyte_is_not_taken_in_plain_or_packed(serve: Callable[..., ScriptedServer]) -> None:
     assert "longer than 5000 bytes" in outcome(a_grounder(serve(forever(b"x" * 65536)).url, max_reply_bytes=5000))
     bomb = zlib.compressobj(9, zlib.DEFLATED, 31)
     packed = bomb.compress(b"[" * (64 << 20)) + bomb.flush()
@@ -286,7 +231,7 @@ def test_a_gigabyte_is_not_taken_in_plain_or_packed(serve: Callable[..., Server]
 
 
 def test_neither_key_nor_picture_follows_a_redirect(
-    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+    serve: Callable[..., ScriptedServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REFERENT_API_KEY", KEY)
     thief = serve(sends(b"{}"))
@@ -296,7 +241,7 @@ def test_neither_key_nor_picture_follows_a_redirect(
 
 
 def test_a_proxy_of_the_environment_sees_neither_key_nor_picture(
-    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+    serve: Callable[..., ScriptedServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy, server = serve(sends(b"{}")), serve(sends(b"{}"))
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
@@ -307,7 +252,7 @@ def test_a_proxy_of_the_environment_sees_neither_key_nor_picture(
     assert (len(proxy.requests), len(server.requests)) == (0, 1)
 
 
-def test_certificates_are_checked(serve: Callable[..., Server]) -> None:
+def test_certificates_are_checked(serve: Callable[..., ScriptedServer]) -> None:
     """Not only by default: the context that is used demands them."""
     grounder = a_grounder("https://127.0.0.1:1/v1")
     with closing(grounder):
@@ -327,7 +272,7 @@ LEAKS = {
 
 @pytest.mark.parametrize("behave", LEAKS.values(), ids=LEAKS.keys())
 def test_the_key_is_in_no_message_whatever_the_server_says(
-    serve: Callable[..., Server], behave: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    serve: Callable[..., ScriptedServer], behave: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("REFERENT_API_KEY", KEY)
     caplog.set_level(logging.DEBUG)
@@ -338,7 +283,9 @@ def test_the_key_is_in_no_message_whatever_the_server_says(
     assert KEY not in caplog.text
 
 
-def test_the_key_is_in_no_answer_that_is_kept(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_is_in_no_answer_that_is_kept(
+    serve: Callable[..., ScriptedServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("REFERENT_API_KEY", KEY)
     text = '[{"bbox_2d": [100, 200, 300, 400], "label": "' + KEY + '"}]'
     answer = sends(json.dumps({"choices": [{"message": {"content": text}}]}).encode())
@@ -369,14 +316,17 @@ def test_a_key_in_the_settings_is_refused_and_not_repeated(changes: dict[str, An
     assert KEY not in "".join(traceback.format_exception(refused.value))
 
 
-def test_what_a_server_complains_of_cannot_steer_a_terminal(serve: Callable[..., Server]) -> None:
+def test_what_a_server_complains_of_cannot_steer_a_terminal(serve: Callable[..., ScriptedServer]) -> None:
     said = outcome(a_grounder(serve(sends(b"\x1b[2Jcleared\x07", 500)).url))
     assert "cleared" in said
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", said)
 
 
 def test_the_key_is_in_nothing_that_a_run_leaves_behind(
-    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    serve: Callable[..., ScriptedServer],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("REFERENT_API_KEY", KEY)
     server = serve(sends(f"wrong key {KEY}".encode(), 401))

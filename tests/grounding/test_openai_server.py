@@ -6,14 +6,15 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from scripted_server import ScriptedServer, sends
 
 from referent.config import GrounderConfig
 from referent.errors import ConfigError, GrounderUnavailable, UnreadableReply
@@ -25,69 +26,12 @@ ANSWER = '[{"bbox_2d": [500, 500, 750, 750], "label": "red mug"}]'
 KEY = "sk-very-secret"
 
 
-class Server:
-    """An OpenAI-compatible server with one scripted behaviour; keeps what it was asked."""
-
-    def __init__(self, behave: Callable[[BaseHTTPRequestHandler], None]) -> None:
-        self.questions: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                server.questions.append(json.loads(body))
-                server.headers.append(dict(self.headers))
-                behave(self)
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing on the test's terminal."""
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
-
-    def keep_connections(self) -> None:
-        """Answer several questions per connection, as real servers do."""
-        self._http.RequestHandlerClass.protocol_version = "HTTP/1.1"  # type: ignore[attr-defined]
-
-    def stop(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., Server]]:
-    servers: list[Server] = []
-
-    def start(behave: Callable[[BaseHTTPRequestHandler], None]) -> Server:
-        servers.append(Server(behave))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
-
-
-def sends(body: bytes, status: int = 200, **headers: str) -> Callable[[BaseHTTPRequestHandler], None]:
-    def behave(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
-        for name, value in headers.items():
-            handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return behave
-
-
 def says(text: str | None, logprobs: object = None) -> Callable[[BaseHTTPRequestHandler], None]:
     choice = {"message": {"role": "assistant", "content": text}, "logprobs": logprobs}
     return sends(json.dumps({"choices": [choice]}).encode())
 
 
-def a_grounder(server: Server, **changes: Any) -> OpenAIGrounder:
+def a_grounder(server: ScriptedServer, **changes: Any) -> OpenAIGrounder:
     config = replace(
         GrounderConfig(backend="openai_server", model="some-vlm", url=server.url, timeout_s=5.0), **changes
     )
@@ -109,7 +53,7 @@ def picture_of(question: dict[str, Any]) -> np.ndarray:
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1]
 
 
-def test_an_answer_becomes_boxes_and_the_server_saw_the_frame_itself(serve: Callable[..., Server]) -> None:
+def test_an_answer_becomes_boxes_and_the_server_saw_the_frame_itself(serve: Callable[..., ScriptedServer]) -> None:
     server = serve(says(ANSWER))
     request = a_request()
     grounding = a_grounder(server).ground(request)
@@ -120,12 +64,12 @@ def test_an_answer_becomes_boxes_and_the_server_saw_the_frame_itself(serve: Call
     assert server.questions[0]["model"] == "some-vlm"
 
 
-def test_nothing_is_an_answer(serve: Callable[..., Server]) -> None:
+def test_nothing_is_an_answer(serve: Callable[..., ScriptedServer]) -> None:
     grounding = a_grounder(serve(says("[]"))).ground(a_request())
     assert (grounding.items, bool(grounding.nothing_reason)) == ((), True)
 
 
-def test_earlier_turns_are_sent_as_text_with_one_picture(serve: Callable[..., Server]) -> None:
+def test_earlier_turns_are_sent_as_text_with_one_picture(serve: Callable[..., ScriptedServer]) -> None:
     server = serve(says("[]"))
     a_grounder(server).ground(a_request(history=(Turn("the mug", ANSWER),)))
     roles = [message["role"] for message in server.questions[0]["messages"]]
@@ -133,7 +77,9 @@ def test_earlier_turns_are_sent_as_text_with_one_picture(serve: Callable[..., Se
     assert json.dumps(server.questions[0]).count("image_url") == 2  # the part's type and its field: one picture
 
 
-def test_probabilities_of_naming_a_box_and_of_its_numbers_become_the_score(serve: Callable[..., Server]) -> None:
+def test_probabilities_of_naming_a_box_and_of_its_numbers_become_the_score(
+    serve: Callable[..., ScriptedServer],
+) -> None:
     pieces = ['[{"bbox_2d": [', "500", ", ", "500", ", ", "750", ", ", "750", '], "label": "red mug"}]']
     sure = np.log([0.8, 0.9, 1.0, 0.7, 1.0, 0.5, 1.0, 0.9, 1.0])
     content = [{"token": piece, "logprob": float(p)} for piece, p in zip(pieces, sure, strict=True)]
@@ -142,18 +88,20 @@ def test_probabilities_of_naming_a_box_and_of_its_numbers_become_the_score(serve
     assert grounding.nothing_score == pytest.approx(0.2)
 
 
-def test_nothing_is_as_sure_as_its_token(serve: Callable[..., Server]) -> None:
+def test_nothing_is_as_sure_as_its_token(serve: Callable[..., ScriptedServer]) -> None:
     content = [{"token": "[]", "logprob": float(np.log(0.6))}]
     assert a_grounder(serve(says("[]", {"content": content}))).ground(a_request()).nothing_score == pytest.approx(0.6)
     assert a_grounder(serve(says("[]"))).ground(a_request()).nothing_score is None
 
 
 @pytest.mark.parametrize("logprobs", [{"content": None}, {"content": [{"token": 3}]}, [], {"content": ["x"]}])
-def test_odd_probabilities_are_no_fault(serve: Callable[..., Server], logprobs: object) -> None:
+def test_odd_probabilities_are_no_fault(serve: Callable[..., ScriptedServer], logprobs: object) -> None:
     assert a_grounder(serve(says(ANSWER, logprobs))).ground(a_request()).items[0].score is None
 
 
-def test_pixels_of_the_models_picture_are_true_because_the_frame_is_padded(serve: Callable[..., Server]) -> None:
+def test_pixels_of_the_models_picture_are_true_because_the_frame_is_padded(
+    serve: Callable[..., ScriptedServer],
+) -> None:
     server = serve(says("[10, 20, 30, 40]"))
     grounding = a_grounder(server, coordinate_space="px_model").ground(a_request())
     np.testing.assert_allclose(grounding.items[0].box_xyxy, [10, 20, 30, 40])
@@ -161,7 +109,7 @@ def test_pixels_of_the_models_picture_are_true_because_the_frame_is_padded(serve
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503])
-def test_a_refusal_is_unavailability_and_names_the_status(serve: Callable[..., Server], status: int) -> None:
+def test_a_refusal_is_unavailability_and_names_the_status(serve: Callable[..., ScriptedServer], status: int) -> None:
     with pytest.raises(GrounderUnavailable, match=str(status)):
         a_grounder(serve(sends(b"no", status))).ground(a_request())
 
@@ -170,18 +118,18 @@ GARBAGE = (b"", b"<html>busy</html>", b'{"choices": []}', b'{"choices": [{"messa
 
 
 @pytest.mark.parametrize("body", GARBAGE)
-def test_garbage_is_an_unreadable_reply(serve: Callable[..., Server], body: bytes) -> None:
+def test_garbage_is_an_unreadable_reply(serve: Callable[..., ScriptedServer], body: bytes) -> None:
     with pytest.raises(UnreadableReply):
         a_grounder(serve(sends(body))).ground(a_request())
 
 
 @pytest.mark.parametrize("text", ["", "Of course!", None])
-def test_words_without_an_answer_are_unreadable(serve: Callable[..., Server], text: str | None) -> None:
+def test_words_without_an_answer_are_unreadable(serve: Callable[..., ScriptedServer], text: str | None) -> None:
     with pytest.raises(UnreadableReply):
         a_grounder(serve(says(text))).ground(a_request())
 
 
-def test_a_body_that_stops_halfway_is_unavailability(serve: Callable[..., Server]) -> None:
+def test_a_body_that_stops_halfway_is_unavailability(serve: Callable[..., ScriptedServer]) -> None:
     def behave(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", "1000")
@@ -193,7 +141,7 @@ def test_a_body_that_stops_halfway_is_unavailability(serve: Callable[..., Server
         a_grounder(serve(behave)).ground(a_request())
 
 
-def test_a_silent_server_and_a_dripping_one_end_at_the_timeout(serve: Callable[..., Server]) -> None:
+def test_a_silent_server_and_a_dripping_one_end_at_the_timeout(serve: Callable[..., ScriptedServer]) -> None:
     def silent(handler: BaseHTTPRequestHandler) -> None:
         time.sleep(1.0)
 
@@ -214,7 +162,9 @@ def test_a_silent_server_and_a_dripping_one_end_at_the_timeout(serve: Callable[.
         assert time.perf_counter() - started < 0.9
 
 
-def test_a_cancelled_question_hangs_up_on_the_server_which_goes_on_to_be_used(serve: Callable[..., Server]) -> None:
+def test_a_cancelled_question_hangs_up_on_the_server_which_goes_on_to_be_used(
+    serve: Callable[..., ScriptedServer],
+) -> None:
     hung_up = threading.Event()
 
     def behave(handler: BaseHTTPRequestHandler) -> None:
@@ -240,12 +190,12 @@ def test_a_cancelled_question_hangs_up_on_the_server_which_goes_on_to_be_used(se
     grounder.close()
 
 
-def test_too_long_an_answer_is_refused(serve: Callable[..., Server]) -> None:
+def test_too_long_an_answer_is_refused(serve: Callable[..., ScriptedServer]) -> None:
     with pytest.raises(GrounderUnavailable, match="longer than 2000"):
         a_grounder(serve(says("x" * 5000)), max_reply_bytes=2000).ground(a_request())
 
 
-def test_a_redirect_is_not_followed(serve: Callable[..., Server]) -> None:
+def test_a_redirect_is_not_followed(serve: Callable[..., ScriptedServer]) -> None:
     other = serve(says(ANSWER))
     server = serve(sends(b"", 307, Location=other.url + "/chat/completions"))
     with pytest.raises(GrounderUnavailable, match="redirect"):
@@ -253,7 +203,7 @@ def test_a_redirect_is_not_followed(serve: Callable[..., Server]) -> None:
     assert other.questions == []
 
 
-def test_nobody_there_is_unavailability(serve: Callable[..., Server]) -> None:
+def test_nobody_there_is_unavailability(serve: Callable[..., ScriptedServer]) -> None:
     server = serve(says(ANSWER))
     server.stop()
     with pytest.raises(GrounderUnavailable, match=r"127\.0\.0\.1"):
@@ -261,7 +211,7 @@ def test_nobody_there_is_unavailability(serve: Callable[..., Server]) -> None:
 
 
 def test_the_key_comes_from_the_environment_and_is_never_repeated(
-    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+    serve: Callable[..., ScriptedServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REFERENT_API_KEY", KEY)
     server = serve(sends(f"wrong key {KEY}".encode(), 401))
@@ -292,7 +242,7 @@ def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
     ],
 )
 def test_new_words_are_asked_about_with_what_is_followed_in_the_coordinates_of_the_model(
-    serve: Callable[..., Server], space: str, order: str, numbers: str
+    serve: Callable[..., ScriptedServer], space: str, order: str, numbers: str
 ) -> None:
     server = serve(says("[]"))
     grounder = a_grounder(server, coordinate_space=space, coordinate_order=order)
