@@ -77,6 +77,8 @@ def test_bundled_models_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
         (["simulate", "--seconds", "0.1", "--output", "/proc/none/bag"], "/proc/none"),
         (["bench", "tracker", "--against", "nobody"], "nobody"),
         (["bench", "soak", "--minutes", "0"], "--minutes"),
+        (["compare", "kept", "came", "--min-overlap", "7"], "--min-overlap 7"),
+        (["compare", "kept", "came", "--min-overlap", "0.9", "--max-shift", "nan"], "--max-shift nan"),
         (["demo", "--seconds", "0"], "--seconds 0"),
         (["demo", "--instruction", " "], "is empty"),
         (["demo", "--scene", "moon"], "moon"),

@@ -32,6 +32,10 @@ def _compare(options: argparse.Namespace) -> int:
     bounds = None
     if options.min_overlap is not None:
         bounds = Bounds(options.min_overlap, 0.005 if options.max_shift is None else options.max_shift)
+        if not 0 <= bounds.min_j <= 1:
+            raise ConfigError(f"compare: --min-overlap {bounds.min_j:g} is no share; 0 to 1 is asked for")
+        if not bounds.max_shift_m >= 0:
+            raise ConfigError(f"compare: --max-shift {bounds.max_shift_m:g}: metres, 0 or more")
     golden, replayed = results_in(options.golden), results_in(options.replayed)
     found = differences(golden, replayed, bounds)
     shown = list(islice(found, SHOWN))
