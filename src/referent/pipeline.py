@@ -55,6 +55,7 @@ class Pipeline:
         self._tracker = tracker
         self._worker = SharedWorker(worker)
         self._supervisor = GroundingSupervisor(config.grounding, self._worker, max_objects=config.tracker.max_objects)
+        self.numbering = self._supervisor.numbering
         self._transforms = transforms
         self._poses = PoseTracks(config.geometry)
         self._output_covariance = sensor_covariance(config.output.camera_sigma_m, config.output.camera_sigma_deg)

@@ -19,6 +19,7 @@ from rclpy.timer import Timer
 from referent.config import Config
 from referent.errors import ReferentError
 from referent.frames.transforms import TransformBuffer
+from referent.grounding.targets import Numbering
 from referent.live import LivePipeline
 from referent.memory import ObjectMemory, open_memory
 from referent.pipeline import Pipeline, build_pipeline
@@ -51,6 +52,7 @@ class ReferentNode(LifecycleNode):
         self._settings = Settings(self, is_built=lambda: self._outputs is not None, changed=self._reconfigure)
         self._make_pipeline = make_pipeline
         self._live: LivePipeline | None = None
+        self._numbering = Numbering()  # of objects and instructions, over all pipelines
         self._listener: Listener | None = None
         self._outputs: Publishers | None = None
         self._newest: tuple[int, float] | None = None  # stamp of the newest picture, and when it was processed
@@ -154,6 +156,7 @@ class ReferentNode(LifecycleNode):
             on_result=self._on_result,
             on_fault=self._on_fault,
             registration_check_s=config.input.registration_check_s,
+            numbering=self._numbering,
         )
         if self._memory is not None:
             self._remembering = Remembering(self._memory, live.transforms, config.memory.frame)
@@ -167,6 +170,7 @@ class ReferentNode(LifecycleNode):
         self._goals.stop(reason)
         if self._live is not None:
             self._live.stop()
+            self._numbering = self._live.numbering
             self._live = self._remembering = None
         self._health.begin_anew()
 
