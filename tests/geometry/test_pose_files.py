@@ -239,8 +239,8 @@ def test_a_mask_of_one_pixel_has_no_pose(files):
 
 
 def a_mesh(path, size_m, unit_per_m=1.0):
-    """An OBJ box of quads around the origin."""
-    corners = [np.array([x, y, z]) * size_m / 2 for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
+    """An OBJ box of quads that stands on the origin with one corner, as much CAD does."""
+    corners = [np.array([x, y, z]) * size_m for x in (0, 1) for y in (0, 1) for z in (0, 1)]
     faces = [(1, 2, 4, 3), (5, 7, 8, 6), (1, 5, 6, 2), (3, 4, 8, 7), (1, 3, 7, 5), (2, 6, 8, 4)]
     lines = [f"v {' '.join(str(v) for v in corner * unit_per_m)}" for corner in corners]
     path.write_text("\n".join([*lines, *(f"f {' '.join(map(str, face))}" for face in faces)]) + "\n")
