@@ -126,6 +126,8 @@ def test_a_transform_may_be_a_matrix_and_is_where_depth_goes(files):
         ('{"matrix": [[-1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]}', "not rigid"),
         ('{"matrix": [[2,0,0,0],[0,2,0,0],[0,0,2,0],[0,0,0,1]]}', "not rigid"),
         ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ('{"matrix": [[1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0.2,1]]}', "not rigid"),
     ],
 )
 def test_a_bad_transform_is_one_line_that_names_its_file(files, text, words):
@@ -475,3 +477,12 @@ def test_what_poses_need_is_neither_ros_nor_torch_nor_a_tracker(files):
     paths = [str(files[name]) for name in ("color", "depth", "camera", "mask")]
     loaded = subprocess.run([sys.executable, "-c", WITHOUT, *paths], capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []
+
+
+def test_a_value_is_not_looked_for_in_a_picture_in_color(files):
+    colors = np.zeros((480, 640, 3), np.uint8)
+    colors[RENDER.mask] = (10, 200, 30)
+    a_png(files["mask"], colors)
+    pose_from_files(**files)
+    with pytest.raises(BadMessage, match="a label image of one channel is needed with --mask-value"):
+        pose_from_files(**files, mask_value=10)

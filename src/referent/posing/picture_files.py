@@ -36,9 +36,11 @@ def read_mask(path: Path, camera: Intrinsics, *, value: int | None = None) -> Ar
     what is not transparent; with `value`, what has this value in a label image. BadMessage for an empty mask, and for a
     label image without `value`: it covers several objects.
     """
-    image = _sized(path, _array(path) if path.suffix == ".npy" else _image(path, cv2.IMREAD_UNCHANGED), camera)
+    image = _sized(path, _stored(path), camera)
     values = _one_channel(path, image)
     if value is not None:
+        if values.dtype == np.int64 and image.dtype != np.int64:
+            raise BadMessage(f"{path}: a picture in color; a label image of one channel is needed with --mask-value")
         inside = values == value
         if not inside.any():
             raise BadMessage(f"{path}: no pixel is {value}; its values are {_shown(values)}")
@@ -52,7 +54,7 @@ def read_mask(path: Path, camera: Intrinsics, *, value: int | None = None) -> Ar
 def read_depth(path: Path, camera: Intrinsics, *, unit_m: float, max_depth_m: float) -> Array:
     """Depth as (H, W) float32 metres, NaN = unknown: a 16-bit PNG, TIFF or `.npy` in counts of `unit_m`, a TIFF or
     `.npy` of floats in metres."""
-    raw = _array(path) if path.suffix == ".npy" else _image(path, cv2.IMREAD_UNCHANGED)
+    raw = _stored(path)
     if raw.ndim != 2 or not (raw.dtype == np.uint16 or raw.dtype.kind == "f"):
         raise BadMessage(
             f"{path}: depth is {raw.dtype} {raw.shape}; a 16-bit single-channel PNG in mm is needed, or float32 (H, W) "
@@ -152,6 +154,11 @@ def _sized(path: Path, image: Array, camera: Intrinsics) -> Array:
     return image
 
 
+def _stored(path: Path) -> Array:
+    """What a file holds, as it is."""
+    return _array(path) if path.suffix in (".npy", ".npz") else _image(path, cv2.IMREAD_UNCHANGED)
+
+
 def _image(path: Path, flags: int) -> Array:
     data = np.frombuffer(_bytes(path), np.uint8)
     known = "not an image that can be read (PNG, JPEG or TIFF is needed)"
@@ -200,7 +207,7 @@ def _array(path: Path) -> Array:
 def _json(path: Path) -> Any:
     try:
         return json.loads(_bytes(path))
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadMessage(f"{path}: not JSON ({error})") from error
 
 
