@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "referent"
 LAYERS = [
     {"types", "errors", "__init__"},
-    {"coded_size", "config", "config_options", "messages", "rvl", "settings", "weights"},
+    {"coded_size", "config", "config_options", "grey_png", "messages", "rvl", "settings", "weights"},
     {"frames", "tracking", "grounding", "geometry", "memory", "speech"},
     {"pipeline", "intake", "posing", "recall"},
     {"live", "sources", "evaluation", "replay", "training", "demo", "cli", "benching", "comparing"},
