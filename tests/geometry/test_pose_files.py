@@ -486,3 +486,10 @@ def test_a_value_is_not_looked_for_in_a_picture_in_color(files):
     pose_from_files(**files)
     with pytest.raises(BadMessage, match="a label image of one channel is needed with --mask-value"):
         pose_from_files(**files, mask_value=10)
+
+
+def test_a_map_of_probabilities_is_no_mask_and_is_told_from_labels(files):
+    sure = cv2.GaussianBlur(RENDER.mask.astype(np.float32), (0, 0), 40.0)
+    a_png(files["mask"], np.round(sure / sure.max() * 250).astype(np.uint8))
+    with pytest.raises(BadMessage, match="values up to 250 are no mask; .* such as above 125"):
+        pose_from_files(**files)

@@ -21,6 +21,7 @@ _TIFF_STARTS = {b"II*\0": "<", b"MM\0*": ">"}
 _TIFF_SIDES = {256: "width", 257: "height"}
 _SOLID = np.ones((3, 3), np.uint8)  # a value that fills this somewhere is no edge between two others
 _SHOWN_VALUES = 12
+_MOST_LABELS = 64  # nobody numbers more objects in a picture, but probabilities have more values
 
 
 def read_color(path: Path, camera: Intrinsics) -> Array:
@@ -118,14 +119,21 @@ def _inside(path: Path, values: Array) -> Array:
     soft = np.asarray(values > largest // 2)
     if path.suffix.lower() in (".jpg", ".jpeg") and largest < 256:
         return soft  # its borders ring
+    found = np.unique(values[values != 0])
+    if len(found) < 2:
+        return np.asarray(values != 0)
     same = cv2.erode(np.float64(values), _SOLID) == cv2.dilate(np.float64(values), _SOLID)
-    solid = np.unique(values[same & (values != 0)])
-    if len(solid) > 1:
+    if len(np.unique(values[same & (values != 0)])) < 2:
+        return soft  # what lies between inside and outside is a border
+    if len(found) > _MOST_LABELS:
         raise BadMessage(
-            f"{path}: a label image with the values {_shown(values)} covers several objects; say which with "
-            "--mask-value, or give a mask of one"
+            f"{path}: {len(found)} values up to {largest} are no mask; of a map of how sure a network is, give where it "
+            f"is sure enough, such as above {(largest + 1) // 2}"
         )
-    return np.asarray(values != 0) if len(np.unique(values[values != 0])) < 2 else soft
+    raise BadMessage(
+        f"{path}: a label image with the values {_shown(values)} covers several objects; say which with --mask-value, or "
+        "give a mask of one"
+    )
 
 
 def _shown(values: Array) -> str:
