@@ -127,12 +127,12 @@ def _inside(path: Path, values: Array) -> Array:
         return soft  # what lies between inside and outside is a border
     if len(found) > _MOST_LABELS:
         raise BadMessage(
-            f"{path}: {len(found)} values up to {largest} are no mask; of a map of how sure a network is, give where it "
-            f"is sure enough, such as above {(largest + 1) // 2}"
+            f"{path}: {len(found)} values up to {largest} are no mask; of a map of how sure a network is, give where "
+            f"it is sure enough, such as above {(largest + 1) // 2}"
         )
     raise BadMessage(
-        f"{path}: a label image with the values {_shown(values)} covers several objects; say which with --mask-value, or "
-        "give a mask of one"
+        f"{path}: a label image with the values {_shown(values)} covers several objects; say which with --mask-value, "
+        "or give a mask of one"
     )
 
 
