@@ -243,7 +243,7 @@ def input_status(
         report |= {f"{each.topic} {what}": getattr(each, what) for what in ("total", "lost", "bad")}
         if each.last_fault:
             report[f"{each.topic} last fault"] = each.last_fault
-    complaints = [text for each in inputs.all for text in _complaints(each, *windows[each.topic], publishers)]
+    complaints = [text for each in inputs.all for text in _complaints(each, windows[each.topic][1], publishers)]
     complaints += [unpaired] if unpaired else []
     complaints += warnings
     hint = list(_lost_images(inputs, windows, publishers))
@@ -251,9 +251,9 @@ def input_status(
     return _status("input", level, "; ".join([*complaints, *hint]) or "all inputs arrive", report)
 
 
-def _complaints(health: InputHealth, count: int, faulty: bool, publishers: Mapping[str, int]) -> Iterable[str]:
-    if health.incompatible_policy and not count:
-        way_out = "see input.reliable" if health.needed else f"qos_overrides.{health.topic} changes what is asked for"
+def _complaints(health: InputHealth, faulty: bool, publishers: Mapping[str, int]) -> Iterable[str]:
+    if health.incompatible_policy:
+        way_out = "see input.reliable" if health.needed else f"see `ros2 topic info -v {health.topic}`"
         yield f"{health.topic}: the publisher's QoS does not fit ({health.incompatible_policy}); {way_out}"
     elif health.needed and health.silent:
         offered = publishers.get(health.topic, 0)
