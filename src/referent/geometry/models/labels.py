@@ -14,7 +14,8 @@ _WHERE = frozenset(
     re.findall(
         r"\w+",
         "of on in at by from with without near next beside besides behind between above below under over inside "
-        "outside to left right front closest nearest farthest that which who and or but except than not is are standing lying",
+        "outside to left right front closest nearest farthest that which who and or but except than not is are "
+        "standing lying",
     )
 )
 
