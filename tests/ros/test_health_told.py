@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from tf2_msgs.msg import TFMessage
 from referent.types import FrameResult, GrounderHealth, RgbdFrame
 from referent_ros import camera_messages
 from referent_ros.diagnostics import InputHealth, Inputs, OutputHealth, input_status
+from referent_ros.memory_use import memory_in_use
 from referent_ros.pairing import PairingHealth
 
 OK, WARN, ERROR = b"\x00", b"\x01", b"\x02"
@@ -160,6 +163,13 @@ def test_a_grounder_that_loads_its_model_says_so() -> None:
     health.note_result(FrameResult(1, "camera", (), grounder=GrounderHealth("starting")), 0.1, 0.05)
     status = next(each for each in health.statuses(1.0, {}) if each.name == "grounder")
     assert (status.level, status.message) == (OK, "starting: questions wait until its model is loaded")
+
+
+def test_memory_on_the_gpu_is_told_where_there_is_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(memory_in_use()) == {"memory_mb"}
+    cuda = SimpleNamespace(is_initialized=lambda: True, memory_reserved=lambda: 338_000_000)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    assert memory_in_use()["gpu_memory_mb"] == 338
 
 
 def test_an_inactive_node_tells_nothing_of_the_grounder_it_had_and_a_finalized_one_that_it_is() -> None:
