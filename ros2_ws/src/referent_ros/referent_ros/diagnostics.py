@@ -138,7 +138,7 @@ class OutputHealth:
         with self._lock:
             silent_s = time.monotonic() - self._result_s
             starved = active and silent_s > max(TOLD_S, SLOW_STEPS * self._step_s)
-            why = f"no frame for {silent_s:.0f} s: {starved_by or 'see input'}"
+            why = f"no frame for {silent_s:.0f} s: {starved_by or 'see input, or the step at hand takes long'}"
             old = starved and self._newest is not None and self._newest.objects
             statuses = [
                 self._pipeline(seconds, counts, why if starved else ""),
