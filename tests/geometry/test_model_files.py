@@ -10,6 +10,7 @@ from known_shapes import BRICK, CAN, MUG, write_obj
 
 from referent.errors import ConfigError
 from referent.geometry.models import load_model, load_models, model_for
+from referent.geometry.models.obj import cut
 
 
 def test_quads_and_faces_of_many_corners_are_cut_into_triangles(tmp_path: Path) -> None:
@@ -95,6 +96,8 @@ def test_the_first_points_are_spread_as_evenly_as_all(tmp_path: Path) -> None:
         ("empty.obj", "", "0 points and no faces"),
         ("noise.ply", "not a ply", "not a readable mesh"),
         ("flat.obj", "v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n", "its faces have no extent"),
+        ("beyond.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n", "a face names corner 9, there are 3"),
+        ("words.obj", "v 0 0 zero\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "not a readable mesh"),
         ("lines.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 1 2\nf 2 3 3\n", "its faces have no extent"),
         ("nan.obj", "v 0 0 nan\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "not finite"),
         ("words.xyz", "one two three\n", "not a list of points"),
@@ -194,3 +197,37 @@ def test_a_label_means_the_model_that_its_last_words_name() -> None:
 def test_what_a_label_says_of_other_things_does_not_choose_the_model(label: str, name: str | None) -> None:
     models = {name: name for name in ("bowl", "mug", "red mug", "bottle", "bottle of milk", "water")}
     assert model_for(label, models) == name
+
+
+ANGLE = ((0, 0), (0.1, 0), (0.1, 0.04), (0.04, 0.04), (0.04, 0.1), (0, 0.1))  # an L, as modelling programs write it
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_a_face_that_bends_in_is_not_filled_whichever_corner_comes_first(tmp_path: Path, first: int) -> None:
+    outline = ANGLE[first:] + ANGLE[:first]
+    sides = [(i, (i + 1) % 6, 6 + (i + 1) % 6, 6 + i) for i in range(6)]
+    faces = [tuple(range(6))[::-1], tuple(range(6, 12)), *sides]
+    path = tmp_path / "angle.obj"
+    path.write_text(
+        "\n".join([f"v {x} {y} {z}" for z in (0, 0.03) for x, y in outline]
+        + ["f " + " ".join(f"{i - 12}//1" for i in face) for face in faces])
+    )  # fmt: skip
+    model = load_model(path)
+    in_the_notch = (model.points_m[:, :2] > 0.041).all(axis=1)
+    assert not in_the_notch.any()
+    # All of it is there: the points are spread by area.
+    on_top = np.isclose(model.points_m[:, 2], 0.03, atol=1e-6).mean()
+    assert on_top == pytest.approx(0.0064 / (2 * 0.0064 + 0.4 * 0.03), abs=0.03)
+
+
+def test_a_long_zigzag_is_cut_without_a_hole_or_an_overlap() -> None:
+    teeth = [(i, 0.0 if i % 2 else 1.0 + i % 3) for i in range(60)]
+    outline = np.array([*teeth, (59, -1), (0, -1)], float)[::-1]
+    places = np.c_[outline, np.zeros(len(outline))]
+    triangles = np.array(cut(places, range(len(places))))
+    a, b, c = (outline[triangles[:, i]] for i in range(3))
+    areas = ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
+    x, y = outline.T
+    assert len(triangles) == len(outline) - 2
+    assert areas.min() > -1e-12
+    assert areas.sum() == pytest.approx(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)

@@ -10,6 +10,7 @@ import yaml
 
 from referent.errors import ConfigError
 from referent.geometry.models.model import ObjectModel, build_model
+from referent.geometry.models.obj import read_obj
 from referent.geometry.models.surface import Surface, normals_of, sampled
 from referent.types import Array
 
@@ -77,20 +78,12 @@ def _entries(file: Path) -> list[object]:
 
 def _read_mesh(path: Path) -> tuple[Surface | None, Array]:
     """The sampled surface, or None for a file without faces, and the points that bound it."""
-    import trimesh
-
     try:
-        with path.open("rb") as file:
-            # Materials and merging of vertices are of no use here, and of textures the readers want more packages.
-            mesh = trimesh.load(file, file_type=path.suffix.lower()[1:], process=False, skip_materials=True)
+        vertices, faces = _obj(path) if path.suffix.lower() == ".obj" else _ply_or_stl(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # what a reader of any format makes of any bytes
         raise ConfigError(f"{path}: not a readable mesh ({error}); export it again as obj, ply or stl") from error
-    if isinstance(mesh, trimesh.Scene):
-        mesh = mesh.to_mesh() if mesh.geometry else trimesh.PointCloud(np.zeros((0, 3)))
-    vertices = np.asarray(mesh.vertices, np.float64).reshape(-1, 3)
-    faces = np.asarray(getattr(mesh, "faces", np.zeros((0, 3))), np.int64).reshape(-1, 3)
     if len(faces) == 0:
         return None, _checked(path, vertices)
     used = vertices[np.unique(faces)]
@@ -99,6 +92,22 @@ def _read_mesh(path: Path) -> tuple[Surface | None, Array]:
     if _area(vertices, faces) <= 0:
         raise ConfigError(f"{path}: its faces have no extent; export the mesh again")
     return sampled(vertices, faces), used
+
+
+def _obj(path: Path) -> tuple[Array, Array]:
+    return read_obj(path.read_text(errors="replace"))
+
+
+def _ply_or_stl(path: Path) -> tuple[Array, Array]:
+    import trimesh
+
+    with path.open("rb") as file:
+        # Materials and merging of vertices are of no use here, and of textures the readers want more packages.
+        mesh = trimesh.load(file, file_type=path.suffix.lower()[1:], process=False, skip_materials=True)
+    if isinstance(mesh, trimesh.Scene):
+        mesh = mesh.to_mesh() if mesh.geometry else trimesh.PointCloud(np.zeros((0, 3)))
+    vertices = np.asarray(mesh.vertices, np.float64).reshape(-1, 3)
+    return vertices, np.asarray(getattr(mesh, "faces", np.zeros((0, 3))), np.int64).reshape(-1, 3)
 
 
 def _area(vertices: Array, faces: Array) -> float:
