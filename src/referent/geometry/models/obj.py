@@ -27,10 +27,11 @@ def read_obj(text: str) -> tuple[Array, Array]:
     if any(len(words) < 3 for words in written):
         raise ValueError("a corner (v) has less than three numbers")
     corners = np.array(written, np.float64).reshape(-1, 3)
-    for face in faces:
-        if min(face, default=0) < 0 or max(face, default=0) >= max(len(corners), 1):
-            raise ValueError(f"a face names corner {max(face) + 1}, there are {len(corners)}")
-    triangles = [triangle for face in faces if len(face) > 2 for triangle in cut(corners[face], face)]
+    named = np.array([corner for face in faces for corner in face] or [0], np.int64)
+    if faces and not (named.min() >= 0 and named.max() < len(corners)):
+        raise ValueError(f"a face names corner {named.max() + 1}, there are {len(corners)}")
+    triangles = [face for face in faces if len(face) == 3]
+    triangles += [list(triangle) for face in faces if len(face) > 3 for triangle in cut(corners[face], face)]
     return corners, np.array(triangles, np.int64).reshape(-1, 3)
 
 
