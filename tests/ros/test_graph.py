@@ -192,6 +192,13 @@ def test_health_tells_a_node_that_works_from_one_that_does_not() -> None:
         assert "/color/image_rect" in str(complaint(robot, strict=True))
 
 
+def test_robots_in_namespaces_do_not_speak_for_each_other() -> None:
+    with a_robot(start=False, cli_args=["--ros-args", "-r", "__ns:=/left"]) as robot:
+        robot.node.start()
+        assert complaint(robot, node="/left/referent", wait_s=20.0) is None
+        assert str(complaint(robot, node="/left/referent", strict=True)).startswith("left/referent: input: ")
+
+
 def test_health_is_an_exit_status_for_containers() -> None:
     command = [sys.executable, "-m", "referent_ros.health", "--ros-args", "-p", "node:=nobody", "-p", "timeout_s:=0.2"]
     done = subprocess.run(command, capture_output=True, text=True)

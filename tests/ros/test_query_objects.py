@@ -140,6 +140,24 @@ def test_the_targets_questions_go_on_beside_those_about_memories() -> None:
         assert [each.state for each in guest.show(painted(60, BOTH))] == [TrackedObject.TRACKING] * 2
 
 
+def test_what_is_followed_no_more_is_not_said_to_be_though_nobody_knows_the_way_to_the_map_now() -> None:
+    with a_guest() as guest:
+        guest.look_at_both()
+        assert [each.track_id for each in guest.ask("green box")] == ["2"]
+        guest.call("reset")
+        guest.robot.show(painted(300, BOTH))  # seconds after the last transform
+        guest.robot.show(painted(340, BOTH))
+        assert [(each.track_id, each.state) for each in guest.ask()] == [("", TrackedObject.LOST)] * 2
+
+
+def test_after_a_pause_nothing_is_said_to_be_followed_before_the_first_picture() -> None:
+    with a_guest() as guest:
+        guest.look_at_both()
+        guest.robot.node.trigger_deactivate()
+        guest.robot.node.trigger_activate()
+        assert [(each.track_id, each.state) for each in guest.ask()] == [("", TrackedObject.LOST)] * 2
+
+
 def test_near_and_limit_narrow_the_answer_and_another_frame_may_be_asked_for() -> None:
     with a_guest() as guest:
         guest.look_at_both()

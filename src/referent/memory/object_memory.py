@@ -68,18 +68,20 @@ class ObjectMemory:
         if fixed_from_camera is None:
             with self._lock:
                 self._book.counts["unplaced"] += bool(result.objects)
+                self._note_followed(result)
             return
         fixed_from_camera = checked_rigid("fixed_from_camera", fixed_from_camera)
         sightings, unusable = sightings_in(result, fixed_from_camera, self._config)
         with self._lock:
             self._book.counts["unusable"] += unusable
             in_sight = self._take(sightings, frame)
-            self._followed = {
-                bond.memory_id: (thing.target.id, thing.state)
-                for thing in result.objects
-                if (bond := self._bonds.get(thing.target.id)) is not None
-            }
+            self._note_followed(result)
             self._look_after_the_others(frame, fixed_from_camera, in_sight)
+
+    def let_go(self) -> None:
+        """Nothing is followed any more, until the next result."""
+        with self._lock:
+            self._followed = {}
 
     def find(
         self, phrase: str = "", *, near_m: Array | None = None, radius_m: float | None = None, now_ns: int
@@ -136,6 +138,13 @@ class ObjectMemory:
                 self._note_unsaved(tuple(self._unsaved))
             finally:
                 self._book.close()
+
+    def _note_followed(self, result: FrameResult) -> None:
+        self._followed = {
+            bond.memory_id: (thing.target.id, thing.state)
+            for thing in result.objects
+            if (bond := self._bonds.get(thing.target.id)) is not None
+        }
 
     def _take(self, sightings: Sequence[Sighting], frame: RgbdFrame) -> frozenset[int]:
         """Note the sightings that are due and hold the others; the memory ids in sight."""

@@ -73,8 +73,9 @@ class Probe(Node):
 
     def _hear(self, message: DiagnosticArray) -> None:
         """Another node may publish on the same topic."""
-        own = [each for each in message.status if each.name.startswith(f"{self._name}: ")]
-        self._heard = [each for each in own if self._strict or each.name != f"{self._name}: {INPUT}"] or self._heard
+        name = self.resolve_service_name(self._name).lstrip("/")  # in which namespace it is
+        own = [each for each in message.status if each.name.startswith(f"{name}: ")]
+        self._heard = [each for each in own if self._strict or each.name != f"{name}: {INPUT}"] or self._heard
 
     def _spin(self, seconds: float) -> None:
         rclpy.spin_once(self, timeout_sec=seconds)

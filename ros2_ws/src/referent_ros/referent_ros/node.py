@@ -172,6 +172,8 @@ class ReferentNode(LifecycleNode):
             self._live.stop()
             self._numbering = self._live.numbering
             self._live = self._remembering = None
+        if self._memory is not None:
+            self._memory.let_go()
         self._health.begin_anew()
 
     def _reconfigure(self, config: Config) -> None:
@@ -246,7 +248,7 @@ class ReferentNode(LifecycleNode):
         if self._outputs is not None:
             statuses.append(output_status(self._outputs.unheard()))
         for status in statuses:
-            status.name = f"{self.get_name()}: {status.name}"
+            status.name = f"{self.get_fully_qualified_name().lstrip('/')}: {status.name}"  # robots share the topic
         message = DiagnosticArray(status=statuses)
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
