@@ -181,7 +181,7 @@ def test_silence_says_nothing() -> None:
         room.speak(np.zeros(16_000, np.int16))
         time.sleep(0.2)
         room.wait_for(lambda: room.states)
-        assert (room.instructions, room.states) == ([], ["listening"])
+        assert (room.instructions, set(room.states)) == ([], {"listening"}), "latched, it may come twice"
 
 
 def a_recording(said: Any, folder: Path) -> str:
