@@ -84,7 +84,7 @@ def refine_model(
     """The model's pose near `start`; None if it is not there. Other arguments as for find_model.
 
     `start` is a (4, 4) camera_from_model, or the fit before: then its rivals are looked at again, and one that agrees
-    clearly better by now takes its place.
+    clearly better by now takes its place, as does the best of them where it lies on nothing any more.
     """
     if len(points_m) < config.min_points:
         return None
@@ -92,7 +92,10 @@ def refine_model(
     few = spread(points_m, _POINTS, model.spacing_m)
     pose, rivals = (start.camera_from_model, start.rivals) if isinstance(start, ModelFit) else (start, ())
     fit = _laid(model, pose, few, len(points_m), view, config, wide=False)
-    return fit if fit is None or not rivals else _reconsidered(model, fit, rivals, few, view, config)
+    if fit is None:
+        ends = [_laid(model, pose @ rival, few, len(points_m), view, config, wide=True) for rival in rivals]
+        return max((end for end in ends if end is not None), key=lambda end: end.score, default=None)
+    return _reconsidered(model, fit, rivals, few, view, config) if rivals else fit
 
 
 def nearest_equivalent(fit: ModelFit, previous: Array, model: ObjectModel) -> ModelFit:

@@ -30,8 +30,12 @@ def read_obj(text: str) -> tuple[Array, Array]:
     named = np.array([corner for face in faces for corner in face] or [0], np.int64)
     if faces and not (named.min() >= 0 and named.max() < len(corners)):
         raise ValueError(f"a face names corner {named.max() + 1}, there are {len(corners)}")
-    triangles = [face for face in faces if len(face) == 3]
-    triangles += [list(triangle) for face in faces if len(face) > 3 for triangle in cut(corners[face], face)]
+    triangles: list[Sequence[int]] = []
+    for face in faces:
+        if len(face) == 3:
+            triangles.append(face)
+        elif len(face) > 3:
+            triangles += cut(corners[face], face)
     return corners, np.array(triangles, np.int64).reshape(-1, 3)
 
 
