@@ -26,7 +26,7 @@ from referent_ros.pairing import PairingHealth
 OK, WARN, ERROR = b"\x00", b"\x01", b"\x02"
 RED = {"red": (10, 10, 24, 24)}
 NO_COUNTS = dict.fromkeys(
-    ("pairs", "unmatched_color", "unmatched_depth", "duplicates", "out_of_order", "frame_mismatch"), 0
+    ("pairs", "unmatched_color", "unmatched_depth", "duplicates", "out_of_order", "frame_mismatch", "resets"), 0
 )
 
 
@@ -87,6 +87,28 @@ def test_a_driver_that_leaves_stamps_empty_is_told_what_to_fill() -> None:
     health.color(0)
     (told,) = health.report({**NO_COUNTS, "duplicates": 3}, 100.0).complaints
     assert told.endswith("it is 0, the driver must fill header.stamp")
+
+
+def test_a_stream_that_begins_again_is_told() -> None:
+    health = PairingHealth("/color", "/depth", length=5, max_skew_s=0.02)
+    (told,) = health.report({**NO_COUNTS, "pairs": 9, "resets": 1}, 100.0).complaints
+    assert told.startswith("1 times stamps jumped back")
+
+
+def test_a_bag_played_beside_the_running_camera_is_told() -> None:
+    with a_robot() as robot:
+        bag = robot.publisher(Image, "color/image_rect")
+        robot.wait_for(bag.get_subscription_count)
+        robot.heard["diagnostics"].clear()
+        numbers = iter(range(2000))
+
+        def told() -> bool:
+            robot.send(painted(next(numbers), RED))
+            robot.spin(0.05)
+            status = robot.diagnosis("input")
+            return status is not None and "/color/image_rect: 2 publishers, whose messages are mixed" in status.message
+
+        robot.wait_for(told)
 
 
 def images(topic: str, *, needed: bool = True) -> InputHealth:

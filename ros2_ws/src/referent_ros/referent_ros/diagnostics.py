@@ -258,6 +258,8 @@ def _complaints(health: InputHealth, faulty: bool, publishers: Mapping[str, int]
     elif health.needed and health.silent:
         offered = publishers.get(health.topic, 0)
         yield f"{health.topic}: no message, " + (f"{offered} publishers" if offered else "nobody publishes it")
+    elif health.needed and publishers.get(health.topic, 0) > 1:
+        yield f"{health.topic}: {publishers[health.topic]} publishers, whose messages are mixed: stop all but one"
     if faulty:
         yield f"{health.topic}: {health.last_fault}"
 

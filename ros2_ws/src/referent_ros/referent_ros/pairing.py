@@ -13,6 +13,7 @@ _STAMP_FAULTS = {
     "duplicates": "images came with a stamp that an image of their topic had before",
     "out_of_order": "images came later than newer ones that were used already",
     "frame_mismatch": "color images came in another frame_id than color/camera_info",
+    "resets": "times stamps jumped back by more than input.jump_back_s: all began anew, as when a bag loops",
 }
 
 
