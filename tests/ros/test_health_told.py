@@ -133,6 +133,17 @@ def test_a_slow_camera_is_not_silent_between_two_pictures() -> None:
     assert input_status(inputs, 0.2, publishers={}, values={}).level == OK, "nothing came in this period"
 
 
+def test_a_bad_message_is_told_long_enough_to_be_read() -> None:
+    color, info = images("/color/image_rect"), images("/color/camera_info")
+    inputs = Inputs(color, info, (color, info))
+    for health in (color, info):
+        health.arrived()
+    color.failed("the image is cut off")
+    for _ in range(3):
+        status = input_status(inputs, 0.2, publishers={}, values={})
+        assert (status.level, status.message) == (WARN, "/color/image_rect: the image is cut off")
+
+
 def test_a_publisher_that_could_not_be_heard_is_forgotten_when_it_leaves() -> None:
     with a_robot() as robot:
         best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)

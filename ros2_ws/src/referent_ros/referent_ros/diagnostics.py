@@ -36,7 +36,7 @@ class InputHealth:
         self.largest_bytes = 0
         self._arrived_s = -math.inf
         self._in_window = 0
-        self._fault_in_window = False
+        self._fault_s = -math.inf
 
     def arrived(self, size_bytes: int = 0) -> None:
         """Count one message."""
@@ -49,7 +49,7 @@ class InputHealth:
         """Count one message that could not be used."""
         self.bad += 1
         self.last_fault = fault
-        self._fault_in_window = True
+        self._fault_s = time.monotonic()
 
     def numbered(self, number: int | None) -> None:
         """Count what is missing before the message that its publisher, the only one here, gave this number.
@@ -65,11 +65,15 @@ class InputHealth:
         """Whether nothing came for so long that something must be wrong, at whatever rate it comes."""
         return time.monotonic() - self._arrived_s > TOLD_S
 
-    def take_window(self) -> tuple[int, bool]:
-        """Messages, and whether any was bad, since the last call."""
-        window = self._in_window, self._fault_in_window
-        self._in_window, self._fault_in_window = 0, False
-        return window
+    @property
+    def faulty(self) -> bool:
+        """Whether a message was bad of late."""
+        return time.monotonic() - self._fault_s < TOLD_S
+
+    def take_window(self) -> int:
+        """How many messages came since the last call."""
+        count, self._in_window = self._in_window, 0
+        return count
 
 
 @dataclass(frozen=True)
@@ -239,11 +243,11 @@ def input_status(
     windows = {each.topic: each.take_window() for each in inputs.all}
     report = dict(values)
     for each in inputs.all:
-        report[f"{each.topic} rate_hz"] = round(windows[each.topic][0] / seconds, 2)
+        report[f"{each.topic} rate_hz"] = round(windows[each.topic] / seconds, 2)
         report |= {f"{each.topic} {what}": getattr(each, what) for what in ("total", "lost", "bad")}
         if each.last_fault:
             report[f"{each.topic} last fault"] = each.last_fault
-    complaints = [text for each in inputs.all for text in _complaints(each, windows[each.topic][1], publishers)]
+    complaints = [text for each in inputs.all for text in _complaints(each, publishers)]
     complaints += [unpaired] if unpaired else []
     complaints += warnings
     hint = list(_lost_images(inputs, windows, publishers))
@@ -251,7 +255,7 @@ def input_status(
     return _status("input", level, "; ".join([*complaints, *hint]) or "all inputs arrive", report)
 
 
-def _complaints(health: InputHealth, faulty: bool, publishers: Mapping[str, int]) -> Iterable[str]:
+def _complaints(health: InputHealth, publishers: Mapping[str, int]) -> Iterable[str]:
     if health.incompatible_policy:
         way_out = "see input.reliable" if health.needed else f"see `ros2 topic info -v {health.topic}`"
         yield f"{health.topic}: the publisher's QoS does not fit ({health.incompatible_policy}); {way_out}"
@@ -260,15 +264,13 @@ def _complaints(health: InputHealth, faulty: bool, publishers: Mapping[str, int]
         yield f"{health.topic}: no message, " + (f"{offered} publishers" if offered else "nobody publishes it")
     elif health.needed and publishers.get(health.topic, 0) > 1:
         yield f"{health.topic}: {publishers[health.topic]} publishers, whose messages are mixed: stop all but one"
-    if faulty:
+    if health.faulty:
         yield f"{health.topic}: {health.last_fault}"
 
 
-def _lost_images(
-    inputs: Inputs, windows: Mapping[str, tuple[int, bool]], publishers: Mapping[str, int]
-) -> Iterable[str]:
+def _lost_images(inputs: Inputs, windows: Mapping[str, int], publishers: Mapping[str, int]) -> Iterable[str]:
     """Large messages are lost where far fewer images than camera_infos come, or nothing from publishers that fit."""
-    color, count, info_count = inputs.color, windows[inputs.color.topic][0], windows[inputs.info.topic][0]
+    color, count, info_count = inputs.color, windows[inputs.color.topic], windows[inputs.info.topic]
     if inputs.reliable or 0 < color.largest_bytes <= DEFAULT_SEGMENT_BYTES:
         return
     if info_count >= FEW_SAMPLES and count < info_count / 2:
