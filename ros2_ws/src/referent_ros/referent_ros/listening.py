@@ -103,8 +103,7 @@ class Listener:
         pairing = self._pairing.report(self._intake.counts, time.monotonic())
         self.starved_by = f"nothing on {', '.join(inputs.missing)}" if inputs.missing else pairing.unpaired
         warnings = [*self._live.warnings, *pairing.complaints, *([] if raw is None else [raw])]
-        clock = self._node.get_clock()
-        if clock.ros_time_is_active and clock.now().nanoseconds == 0:
+        if self._node.get_parameter("use_sim_time").value and self._node.get_clock().now().nanoseconds == 0:
             warnings.append("use_sim_time is set and nothing came on /clock: goals have no timeouts; play with --clock")
         return input_status(
             inputs, seconds, publishers=publishers, values=values, warnings=warnings, unpaired=pairing.unpaired
