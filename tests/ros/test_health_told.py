@@ -55,6 +55,7 @@ def test_stamps_that_never_pair_are_an_error_that_names_both_topics_and_the_pipe
         inputs, pipeline, objects = (robot.diagnosis(name) for name in ("input", "pipeline", "objects"))
         assert inputs.level == ERROR
         assert "never pair: stamps on /color/image_rect and /depth/image_rect are 0.040 s apart" in inputs.message
+        assert "input.max_skew_s is 0.02" in inputs.message
         assert pipeline.level == WARN
         assert "never pair" in pipeline.message
         assert objects.level == WARN
@@ -186,7 +187,8 @@ def test_a_listener_that_heard_nothing_is_forgotten_when_it_leaves() -> None:
     with a_robot() as robot:
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         listener = robot.node.create_subscription(Image, "referent/masks", lambda _: None, latched)
-        robot.wait_for_diagnosis("output", "a subscriber of /referent/masks hears nothing")
+        status = robot.wait_for_diagnosis("output", "a subscriber of /referent/masks hears nothing")
+        assert "(durability)" in status.message
         robot.node.destroy_subscription(listener)
         assert robot.wait_for_diagnosis("output", "offered").level == OK
 

@@ -9,11 +9,10 @@ import cv2
 import numpy as np
 import pytest
 from painted import CAMERA, painted
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from referent_msgs.msg import TrackedObject
 from robot import Robot, a_robot
 from rvl_encoder import rvl_from_counts
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
 from referent.types import Intrinsics, RgbdFrame
@@ -35,21 +34,6 @@ def send_depth(robot: Robot, frame: RgbdFrame) -> None:
 
 def values(robot: Robot) -> dict[str, str]:
     return {pair.key: pair.value for pair in robot.wait_for_diagnosis("input", "").values}
-
-
-def later(frame: RgbdFrame, seconds: float) -> RgbdFrame:
-    return replace(frame, stamp_ns=frame.stamp_ns + round(seconds * 1e9))
-
-
-def test_stamps_that_never_pair_are_told_with_their_distance_and_the_setting() -> None:
-    with a_robot() as robot:
-        robot.show(painted(0, RED))
-        for number in range(20, 30):
-            send_color(robot, painted(number, RED))
-            send_depth(robot, later(painted(number, RED), 0.04))
-        status = robot.wait_for_diagnosis("input", "color and depth never pair")
-        assert "0.040 s apart" in status.message
-        assert "input.max_skew_s is 0.02" in status.message
 
 
 def test_duplicated_and_late_images_are_counted_told_and_not_processed() -> None:
@@ -169,15 +153,6 @@ def test_compressed_topics_go_where_their_base_topics_go(remapped: tuple[str, ..
 
 def png_of(rgb: np.ndarray) -> bytes:
     return bytes(cv2.imencode(".png", rgb[..., ::-1])[1].tobytes())
-
-
-def test_a_listener_that_asks_for_more_than_is_offered_is_told_of() -> None:
-    with a_robot() as robot:
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        subscription = robot.node.create_subscription(Image, "referent/masks", lambda _: None, latched)
-        robot.wait_for_diagnosis("output", "a subscriber of /referent/masks hears nothing")
-        assert "(durability)" in robot.diagnosis("output").message
-        robot.node.destroy_subscription(subscription)
 
 
 def test_a_driver_that_does_not_fill_stamps_or_calibration_is_told() -> None:
