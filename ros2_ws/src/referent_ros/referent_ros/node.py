@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -251,7 +251,7 @@ def _memory_mb() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE") // 1_000_000
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """The executable `node`."""
 
     def make(stop: threading.Event) -> ReferentNode:
