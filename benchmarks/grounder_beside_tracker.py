@@ -30,19 +30,17 @@ from referent.errors import ConfigError, GrounderUnavailable, ReferentError
 from referent.grounding.backends import THREADED
 from referent.grounding.workers import health_of
 from referent.pipeline import live_worker
+from referent.ports import GroundingFailure, Tracker, Worker
 from referent.sources.simulation.scenes import named_scene
 from referent.sources.simulation.simulate import simulate
 from referent.tracking.sam2_tracker import Sam2Tracker
 from referent.types import (
     Array,
-    GroundingFailure,
     GroundingRequest,
     Prompt,
     RegroundReason,
     RgbdFrame,
     Target,
-    Tracker,
-    Worker,
 )
 from referent.weights import resolve
 

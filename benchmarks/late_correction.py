@@ -41,12 +41,20 @@ from referent.errors import ReferentError
 from referent.evaluation.metrics import region_j
 from referent.grounding.backends import create
 from referent.grounding.boxes import box_iou
+from referent.ports import Grounder
 from referent.sources.simulation.scenes import KINDS, SCENE_NAMES, named_scene, sample_scene
 from referent.sources.simulation.simulate import simulate
 from referent.sources.simulation.truth import ObjectTruth, SimulatedFrame
 from referent.tracking.engine import Sam2Engine
 from referent.tracking.sam2_tracker import Sam2Tracker
-from referent.types import Array, Grounder, GroundingRequest, Prompt, RegroundReason, RgbdFrame, Target
+from referent.types import (
+    Array,
+    GroundingRequest,
+    Prompt,
+    RegroundReason,
+    RgbdFrame,
+    Target,
+)
 from referent.weights import resolve
 
 TRACK_ID = "1"

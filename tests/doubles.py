@@ -11,14 +11,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from referent.errors import FrameExpired, GrounderUnavailable, UnreadableReply
+from referent.ports import GroundingFailure, PromptOutcome
 from referent.types import (
     Array,
     Grounding,
-    GroundingFailure,
     GroundingItem,
     GroundingRequest,
     Prompt,
-    PromptOutcome,
     RgbdFrame,
     TrackedMask,
 )

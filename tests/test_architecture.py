@@ -11,8 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "referent"
 LAYERS = [
-    {"types", "errors", "__init__"},
-    {"coded_size", "config", "messages", "rvl", "settings", "weights"},
+    {"types", "ports", "errors", "__init__"},
+    {"coded_size", "config", "messages", "rvl", "settings", "speech_config", "weights"},
     {"frames", "tracking", "grounding", "geometry", "memory", "speech"},
     {"pipeline", "intake", "recall"},
     {"live", "sources", "evaluation", "replay", "training", "demo", "cli", "benching", "comparing"},

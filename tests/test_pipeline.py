@@ -15,8 +15,16 @@ from referent.errors import BadInstruction, BadMessage, ConfigError, StalePrompt
 from referent.frames.transforms import TransformBuffer
 from referent.grounding.workers import NoWorker, ReplayWorker
 from referent.pipeline import Pipeline, live_worker
+from referent.ports import PromptOutcome
 from referent.settings import override
-from referent.types import FrameResult, Prompt, PromptOutcome, RgbdFrame, TrackedMask, TrackHealth, TrackState
+from referent.types import (
+    FrameResult,
+    Prompt,
+    RgbdFrame,
+    TrackedMask,
+    TrackHealth,
+    TrackState,
+)
 
 RED, BLUE = (10, 10, 24, 24), (40, 20, 56, 40)
 

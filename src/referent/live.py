@@ -19,8 +19,15 @@ from referent.errors import GrounderUnavailable, ReferentError
 from referent.frames.transforms import TransformBuffer
 from referent.geometry.registered_check import RegistrationWatch
 from referent.pipeline import Pipeline
+from referent.ports import GroundingFailure
 from referent.tracking.release import exempt_from_search, free_unused_memory, return_free_memory
-from referent.types import Array, FrameResult, Grounding, GroundingFailure, GroundingRequest, RgbdFrame
+from referent.types import (
+    Array,
+    FrameResult,
+    Grounding,
+    GroundingRequest,
+    RgbdFrame,
+)
 
 MAX_COMMANDS = 64
 TRANSFORM_POLL_S = 0.005

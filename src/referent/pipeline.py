@@ -20,6 +20,7 @@ from referent.grounding.shared_worker import SharedWorker
 from referent.grounding.supervisor import GroundingSupervisor
 from referent.grounding.worker_choice import live_worker_from, replay_worker_from
 from referent.grounding.workers import Answer, NoWorker
+from referent.ports import Tracker, Worker
 from referent.tracking.sam2_tracker import Sam2Tracker
 from referent.types import (
     Array,
@@ -31,9 +32,7 @@ from referent.types import (
     RgbdFrame,
     TrackedMask,
     TrackedObject,
-    Tracker,
     TrackState,
-    Worker,
 )
 from referent.weights import resolve
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from referent.errors import GrounderUnavailable, UnreadableReply
 from referent.grounding.verification import KIND, probability_of_yes
 from referent.memory import box_in_crop
+from referent.ports import GroundingFailure
 from referent.types import (
     Array,
     Grounding,
-    GroundingFailure,
     GroundingRequest,
     Intrinsics,
     LiveTrack,

@@ -14,6 +14,7 @@ from referent.evaluation.evaluate import evaluate, evaluation_table
 from referent.evaluation.suites import SUITES, Case, cases_of, expression_of, scene_of
 from referent.grounding.workers import ReplayWorker
 from referent.pipeline import Pipeline
+from referent.ports import PromptOutcome
 from referent.sources.simulation.simulate import simulate
 from referent.types import (
     Array,
@@ -21,7 +22,6 @@ from referent.types import (
     GroundingItem,
     GroundingRequest,
     Prompt,
-    PromptOutcome,
     RgbdFrame,
     TrackedMask,
 )

@@ -12,14 +12,13 @@ from referent.config import GroundingConfig
 from referent.grounding.events import Decision
 from referent.grounding.records import TargetRecord
 from referent.grounding.supervisor import GroundingSupervisor
+from referent.ports import GroundingFailure, PromptOutcome
 from referent.types import (
     Array,
     Grounding,
-    GroundingFailure,
     GroundingItem,
     GroundingRequest,
     Prompt,
-    PromptOutcome,
     TrackedMask,
     TrackHealth,
     TrackState,

@@ -23,9 +23,9 @@ from referent.grounding.backends.openai_server import OpenAIGrounder
 from referent.grounding.calibration import SIZE, SQUARES, calibrate, calibration_note, expected_of
 from referent.grounding.worker_choice import live_worker_from, replay_worker_from
 from referent.grounding.workers import health_of
+from referent.ports import GroundingFailure
 from referent.types import (
     Grounding,
-    GroundingFailure,
     GroundingItem,
     GroundingRequest,
     RegroundReason,

@@ -19,14 +19,8 @@ from referent.grounding.process_worker import ProcessWorker
 from referent.grounding.recordings import RecordingWorker
 from referent.grounding.worker_choice import check_from, live_worker_from, replay_worker_from
 from referent.grounding.workers import NoWorker, ThreadWorker, health_of
-from referent.types import (
-    Grounding,
-    GroundingFailure,
-    GroundingRequest,
-    RegroundReason,
-    Target,
-    Worker,
-)
+from referent.ports import GroundingFailure, Worker
+from referent.types import Grounding, GroundingRequest, RegroundReason, Target
 
 BOX = (10, 10, 20, 20)
 

@@ -19,10 +19,9 @@ from referent.errors import ConfigError, GrounderUnavailable
 from referent.grounding import process_worker, shared_pictures
 from referent.grounding.process_worker import ProcessWorker
 from referent.grounding.shared_pictures import PictureBoard, picture_from
+from referent.ports import Grounder, GroundingFailure
 from referent.types import (
-    Grounder,
     Grounding,
-    GroundingFailure,
     GroundingRequest,
     Intrinsics,
     RegroundReason,

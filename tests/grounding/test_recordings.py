@@ -22,18 +22,16 @@ from referent.grounding import backends
 from referent.grounding.recordings import RecordingWorker, answer_line, read_answers
 from referent.grounding.workers import ReplayWorker
 from referent.pipeline import Pipeline
+from referent.ports import Grounder, GroundingFailure, Worker
 from referent.settings import override
 from referent.types import (
     FrameResult,
-    Grounder,
     Grounding,
-    GroundingFailure,
     GroundingItem,
     GroundingRequest,
     RegroundReason,
     Target,
     Turn,
-    Worker,
 )
 
 RED, BLUE = (10, 10, 24, 24), (40, 20, 56, 40)

@@ -14,11 +14,11 @@ from referent.config import GroundingConfig
 from referent.grounding.boxes import box_iou, mask_box_xyxy
 from referent.grounding.regions import prompt_from_item
 from referent.grounding.supervisor import GroundingSupervisor
+from referent.ports import PromptOutcome
 from referent.types import (
     Candidate,
     GroundingItem,
     GroundingRequest,
-    PromptOutcome,
     RegroundReason,
     TrackHealth,
     TrackState,

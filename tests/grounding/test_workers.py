@@ -15,17 +15,15 @@ from painted import painted
 from referent.errors import ConfigError, GrounderUnavailable, WeightsMissing
 from referent.grounding.process_worker import ProcessWorker
 from referent.grounding.workers import NoWorker, ReplayWorker, ThreadWorker
+from referent.ports import Grounder, GroundingFailure, Worker
 from referent.types import (
-    Grounder,
     GrounderHealth,
     Grounding,
-    GroundingFailure,
     GroundingRequest,
     Intrinsics,
     RegroundReason,
     RgbdFrame,
     Target,
-    Worker,
 )
 
 RED = (10, 10, 20, 20)

@@ -35,6 +35,7 @@ from referent.frames.transforms import TransformBuffer
 from referent.geometry.poses import rigid, rigid_inverse, rotation_from_quaternion
 from referent.grounding.workers import ReplayWorker
 from referent.pipeline import Pipeline
+from referent.ports import PromptOutcome
 from referent.sources.simulation.scenes import named_scene
 from referent.sources.simulation.simulate import simulate
 from referent.sources.simulation.truth import ObjectTruth, SimulatedFrame
@@ -44,7 +45,6 @@ from referent.types import (
     GroundingItem,
     GroundingRequest,
     Prompt,
-    PromptOutcome,
     RgbdFrame,
     TrackedMask,
 )

@@ -16,9 +16,9 @@ import numpy as np
 from referent.errors import ConfigError, UnreadableReply
 from referent.grounding.coordinates import Quad
 from referent.grounding.replies import read_reply
+from referent.ports import Grounder
 from referent.types import (
     Array,
-    Grounder,
     Grounding,
     GroundingRequest,
     Intrinsics,

@@ -32,9 +32,10 @@ from referent.grounding.confidence import (
     fit_platt,
 )
 from referent.grounding.score_calibration import FILE, Calibration, write_calibration
+from referent.ports import Grounder, Tracker
 from referent.sources.simulation.expressions import expressions_for
 from referent.tracking.sam2_tracker import Sam2Tracker
-from referent.types import Array, Grounder, Prompt, RgbdFrame, Tracker
+from referent.types import Array, Prompt, RgbdFrame
 from referent.weights import resolve
 
 FOLDS = 5

@@ -18,8 +18,9 @@ from referent.evaluation.heldout.questions import (
     questions_about,
     render_picture,
 )
+from referent.ports import Grounder
 from referent.sources.simulation.expressions import KINDS
-from referent.types import Grounder, RgbdFrame
+from referent.types import RgbdFrame
 
 UNSEEN = "unseen wording"
 OTHER_PICTURE, FOLLOW_UP_OTHER_PICTURE = "other picture", "follow-up, other picture"

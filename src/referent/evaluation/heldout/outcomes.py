@@ -13,9 +13,9 @@ from referent.errors import UnreadableReply
 from referent.evaluation.heldout.questions import Question, is_near_miss
 from referent.evaluation.lines import Line, rounded
 from referent.grounding.boxes import box_iou, mask_box_xyxy
+from referent.ports import Grounder
 from referent.types import (
     Array,
-    Grounder,
     Grounding,
     GroundingItem,
     GroundingRequest,
