@@ -11,7 +11,6 @@ during which it generated from beginning to end. What else computes on the machi
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import time
@@ -25,6 +24,7 @@ import numpy as np
 import torch
 from tracker_bench.race import device_wait
 
+from referent.benching import write_json
 from referent.config import Config, load_config
 from referent.errors import ConfigError, GrounderUnavailable, ReferentError
 from referent.grounding.backends import THREADED
@@ -231,9 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parsed(arguments)
     measured = measure(options)
     print(table(measured))
-    if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(measured, indent=2) + "\n")
+    write_json(options.json, measured)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ chance, keeps it, and the corrected one does not.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -36,6 +35,7 @@ import numpy as np
 import torch
 from late_correction_pictures import Marks, Shot, draw_strip, write_video
 
+from referent.benching import write_json
 from referent.config import Config, TrackerConfig
 from referent.errors import ReferentError
 from referent.evaluation.metrics import region_j
@@ -322,7 +322,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """As the module says."""
     args = parsed(arguments)
     found = measure(args)
-    (args.output / "late_correction.json").write_text(json.dumps(found, indent=1) + "\n")
+    write_json(args.output / "late_correction.json", found)
     print(summary(found))
 
 

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from referent.errors import WeightsMissing
+from referent.errors import ConfigError, WeightsMissing
+from referent.settings import yaml_tree
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -211,11 +212,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _read_registry(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        entries = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise WeightsMissing(f"{path} cannot be read ({error.strerror}); set REFERENT_MODELS_DIR") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise WeightsMissing(f"{path} is not YAML ({' '.join(str(error).split())})") from error
+        entries = yaml_tree(path)
+    except ConfigError as error:
+        raise WeightsMissing(f"{error}; set REFERENT_MODELS_DIR") from error
     if not isinstance(entries, dict) or not all(isinstance(raw, dict) for raw in entries.values()):
         raise WeightsMissing(f"{path} must hold one mapping per model")
     return entries
