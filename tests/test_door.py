@@ -446,10 +446,10 @@ def a_huge_png(side: int) -> bytes:
 
 
 def test_a_small_file_that_promises_a_huge_picture_is_refused_before_it_is_opened(tmp_path: Path) -> None:
-    from referent.geometry.files import read_depth
     from referent.grounding.picture import ground_picture
     from referent.memory.crops import rgb_from_jpeg
     from referent.messages import rgb_from_image
+    from referent.posing.picture_files import read_depth
     from referent.sources.folder import PictureFolder
 
     bomb = a_huge_png(30_000)
@@ -480,8 +480,8 @@ def an_npy_that_promises(shape: tuple[int, ...], folder: Path) -> Path:
 
 
 def test_an_array_is_no_larger_than_its_file(tmp_path: Path) -> None:
-    from referent.geometry.files import read_depth
     from referent.geometry.models.loading import load_model
+    from referent.posing.picture_files import read_depth
 
     path = an_npy_that_promises((1 << 20, 1 << 20), tmp_path)
     with pytest.raises(BadMessage, match="not a NumPy array"):

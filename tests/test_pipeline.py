@@ -384,6 +384,14 @@ def test_poses_are_given_in_the_output_frame_at_the_images_stamp_or_not_at_all()
     assert run.results[0].output_from_camera is None
     assert run.results[0].drops["transform_unavailable"] == 1
     assert np.allclose(run.results[1].output_from_camera, map_from_camera)  # type: ignore[arg-type]
+    assert run.results[1].output_covariance is None
+
+
+def test_how_unsure_the_camera_is_of_its_place_comes_with_each_result() -> None:
+    run = Run(**{"output.frame": "map", "output.camera_sigma_m": 0.02, "output.camera_sigma_deg": 1.0})
+    run.over(frames(range(1), moving_red))
+    assert run.results[0].output_covariance is not None
+    np.testing.assert_allclose(np.sqrt(np.diag(run.results[0].output_covariance)), [0.02] * 3 + [np.deg2rad(1)] * 3)
 
 
 def test_forgetting_and_resetting() -> None:

@@ -14,7 +14,9 @@ from referent import __version__
 from referent.benching import add_bench, write_json
 from referent.comparing import add_compare
 from referent.config import Config, load_config
+from referent.config_options import add_config_options, config_from
 from referent.errors import ConfigError, ReferentError
+from referent.posing.command import add_pose
 from referent.settings import flatten
 
 Command = Callable[[argparse.Namespace], int]
@@ -47,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"referent {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (
-        _add_demo, _add_simulate, _add_bag, _add_replay, add_compare, _add_evaluate, _add_ground, _add_pose, add_bench,
+        _add_demo, _add_simulate, _add_bag, _add_replay, add_compare, _add_evaluate, _add_ground, add_pose, add_bench,
         _add_models, _add_config,
     ):  # fmt: skip
         add(commands)
@@ -58,23 +60,6 @@ def _add(commands: Any, name: str, run: Command, meaning: str) -> argparse.Argum
     parser: argparse.ArgumentParser = commands.add_parser(name, help=meaning, description=meaning)
     parser.set_defaults(run=run)
     return parser
-
-
-def _add_config_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings (YAML); see `referent config show`")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting, may be repeated")
-
-
-def _config(options: argparse.Namespace, **changes: object) -> Config:
-    import yaml
-
-    given: dict[str, object] = {}
-    for item in options.set:
-        name, equals, value = item.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {item!r}: NAME=VALUE is needed")
-        given[name] = yaml.safe_load(value) if value else ""
-    return load_config(options.config, {**given, **changes})
 
 
 def _add_demo(commands: Any) -> None:
@@ -136,7 +121,7 @@ def _add_replay(commands: Any) -> None:
     parser.add_argument("--grounder-latency", type=float, metavar="S", help="simulated delay of the grounder")
     for kind in ("color", "depth", "info", "depth-info"):
         parser.add_argument(f"--{kind}-topic", metavar="TOPIC", help="where the bag has several")
-    _add_config_options(parser)
+    add_config_options(parser)
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -148,7 +133,7 @@ def _replay(options: argparse.Namespace) -> int:
     job = ReplayJob(
         bag=options.bag,
         output=options.output,
-        config=_config(options, **latency),
+        config=config_from(options, **latency),
         instruction=options.instruction,
         prompt_box_xyxy=None if options.prompt_box is None else tuple(options.prompt_box),
         at_s=options.at,
@@ -173,14 +158,14 @@ def _add_evaluate(commands: Any) -> None:
     )
     parser.add_argument("--first-seed", type=int, metavar="N", help="of these: 20000; below 10000 to develop")
     parser.add_argument("--parts", metavar="NAMES", help="heldout: of tracker,grounder,pipeline,first_mask")
-    _add_config_options(parser)
+    add_config_options(parser)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
     from referent.evaluation.run import run_suite
 
     wishes = {name: getattr(options, name) for name in ("output", "scenes", "first_seed", "parts")}
-    measured, table = run_suite(options.suite, _config(options), **wishes)
+    measured, table = run_suite(options.suite, config_from(options), **wishes)
     print(table)
     write_json(options.json, measured)
     return DONE
@@ -195,7 +180,7 @@ def _add_ground(commands: Any) -> None:
     )
     parser.add_argument("--grounder", metavar="NAME", help="backend, as setting grounder.backend")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    _add_config_options(parser)
+    add_config_options(parser)
 
 
 def _ground(options: argparse.Namespace) -> int:
@@ -203,7 +188,7 @@ def _ground(options: argparse.Namespace) -> int:
     from referent.grounding.worker_choice import calibrated
 
     backend = {"grounder.backend": options.grounder} if options.grounder else {}
-    config = _config(options, **backend).grounder
+    config = config_from(options, **backend).grounder
     if options.calibrate:
         print(calibrated(config))
         return DONE
@@ -212,64 +197,6 @@ def _ground(options: argparse.Namespace) -> int:
     grounding = ground_picture(options.image, options.text, config)
     print(grounding_lines(grounding, as_json=options.json))
     return DONE
-
-
-def _add_pose(commands: Any) -> None:
-    parser = _add(commands, "pose", _pose, "one masked RGB-D picture to pose, size and covariance")
-    for name in ("color", "depth", "mask", "camera"):
-        parser.add_argument(f"--{name}", type=Path, required=True, metavar="F")
-    parser.add_argument(
-        "--depth-camera", type=Path, metavar="F", help="camera of depth that is not registered to color"
-    )
-    parser.add_argument(
-        "--color-from-depth",
-        type=Path,
-        metavar="F",
-        help="JSON: translation_m and quaternion_xyzw between both cameras",
-    )
-    parser.add_argument("--model", type=Path, metavar="F", help="CAD model of the object: obj, ply, stl, or points")
-    parser.add_argument("--up", type=float, nargs=3, metavar=("X", "Y", "Z"), help="against gravity, in camera axes")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    _add_config_options(parser)
-
-
-def _pose(options: argparse.Namespace) -> int:
-    from referent.geometry.files import pose_from_files
-
-    config = _config(options)
-    pose = pose_from_files(
-        color=options.color,
-        depth=options.depth,
-        mask=options.mask,
-        camera=options.camera,
-        depth_camera=options.depth_camera,
-        color_from_depth=options.color_from_depth,
-        model=options.model,
-        up_in_camera=options.up,
-        config=config.geometry,
-        inputs=config.input,
-    )
-    print(json.dumps(pose) if options.json else _pose_lines(pose))
-    return DONE
-
-
-def _pose_lines(pose: dict[str, Any] | None) -> str:
-    if pose is None:
-        return "no pose: too few points with depth lie inside the mask"
-    convention = "" if pose["orientation_known"] else "   by convention"
-    sigma_mm = [1000 * pose["covariance"][7 * axis] ** 0.5 for axis in range(3)]
-    return "\n".join(
-        [
-            f"position  {_numbers(pose['position_m'])} m   1-sigma {_numbers(sigma_mm, 1)} mm",
-            f"rotation  {_numbers(pose['quaternion_xyzw'])} (xyzw){convention}",
-            f"size      {_numbers(pose['size_m'])} m",
-            f"points    {pose['point_count']}",
-        ]
-    )
-
-
-def _numbers(values: Sequence[float], digits: int = 4) -> str:
-    return " ".join(f"{value:.{digits}f}" for value in values)
 
 
 def _add_models(commands: Any) -> None:

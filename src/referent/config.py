@@ -284,6 +284,16 @@ class OutputConfig:
 
     frame: str = setting("", "coordinate frame of poses; empty = the camera's optical frame")
     world_frame: str = setting("", "frame whose z points up, used as gravity; empty = none known")
+    camera_sigma_m: float = setting(
+        0.0,
+        "how unsure the camera's place in output.frame is (calibration, localisation); added to poses; 0 = exact",
+        unit="m",
+        low=0,
+        high=10,
+    )
+    camera_sigma_deg: float = setting(
+        0.0, "how unsure its direction there is: far things are the less sure for it", unit="deg", low=0, high=90
+    )
     publish_tf: bool = setting(True, "broadcast object_<id> transforms")
     transform_wait_s: float = setting(0.1, "how long a frame may wait for its transform", unit="s", low=0, high=10)
     diagnostics_period_s: float = setting(1.0, "time between diagnostics", unit="s", low=0.1, high=60)

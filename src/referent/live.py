@@ -19,6 +19,7 @@ from referent.config import Config, OutputConfig
 from referent.errors import GrounderUnavailable, ReferentError
 from referent.frames.transforms import TransformBuffer
 from referent.geometry.registered_check import RegistrationWatch
+from referent.grounding.targets import Numbering
 from referent.pipeline import Pipeline
 from referent.ports import GroundingFailure
 from referent.tracking.release import exempt_from_search, free_unused_memory, return_free_memory
@@ -97,6 +98,7 @@ class LivePipeline:
 
     `on_result` and `on_fault` are called from that thread. A fault costs one frame or one command, never the run.
     A result's timings tell how long its frame waited from `put` on, as "wait", which its "total" does not hold.
+    `numbering` of an earlier one is gone on from, so that no id means another object after a pause.
     """
 
     def __init__(
@@ -107,12 +109,14 @@ class LivePipeline:
         on_result: Callable[[RgbdFrame, FrameResult], None],
         on_fault: Callable[[str], None],
         registration_check_s: float = 0.0,
+        numbering: Numbering | None = None,
     ) -> None:
         self._make_pipeline = make_pipeline
         self._output = output
         self._on_result = on_result
         self._on_fault = on_fault
         self._transforms = TransformBuffer()
+        self.numbering = numbering or Numbering()
         self._registration = RegistrationWatch(registration_check_s)
         self._frames: Mailbox[tuple[RgbdFrame, float]] = Mailbox()  # and when they were handed over
         self._commands: deque[_Command] = deque()
@@ -126,6 +130,8 @@ class LivePipeline:
     def start(self) -> None:
         """Build the pipeline here and now, so that its errors reach the caller, then run it."""
         pipeline = self._make_pipeline(self._transforms)
+        pipeline.numbering.go_on_from(self.numbering)
+        self.numbering = pipeline.numbering
         exempt_from_search()
         self._thread = threading.Thread(target=self._run, args=(pipeline,), name="pipeline", daemon=True)
         self._thread.start()

@@ -13,6 +13,7 @@ import numpy as np
 from referent.config import Config
 from referent.errors import BadInstruction, BadMessage, FrameExpired, StalePrompt, TransformUnavailable
 from referent.frames.transforms import TransformBuffer
+from referent.geometry.poses import sensor_covariance
 from referent.geometry.tracks import PoseTracks
 from referent.grounding.records import TargetRecord
 from referent.grounding.regions import GivenRegion
@@ -53,8 +54,10 @@ class Pipeline:
         self._tracker = tracker
         self._worker = SharedWorker(worker)
         self._supervisor = GroundingSupervisor(config.grounding, self._worker, max_objects=config.tracker.max_objects)
+        self.numbering = self._supervisor.numbering
         self._transforms = transforms
         self._poses = PoseTracks(config.geometry)
+        self._output_covariance = sensor_covariance(config.output.camera_sigma_m, config.output.camera_sigma_deg)
         self._pending_boxes: list[tuple[str, Array]] = []
         self._newest_ns: int | None = None
         self._newest_masks: Mapping[str, TrackedMask] = {}
@@ -86,6 +89,7 @@ class Pipeline:
             groundings=tuple(events),
             output_frame=self._config.output.frame,
             output_from_camera=output_from_camera,
+            output_covariance=self._output_covariance,
             grounder=self._worker.health,
         )
 

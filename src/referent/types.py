@@ -344,4 +344,5 @@ class FrameResult:
     groundings: tuple[GroundingEvent, ...] = ()  # finished during this frame
     output_frame: str = ""  # where poses are to be given; "" = the camera's own frame
     output_from_camera: Array | None = None  # (4, 4) float64; None with an output_frame = not available at the stamp
+    output_covariance: Array | None = None  # (6, 6) how unsure that is, ROS order, about the camera; None = exact
     grounder: GrounderHealth | None = None  # None in replay, where nothing runs beside the frames

@@ -136,6 +136,12 @@ def test_pose_is_given_in_the_output_frame_and_is_null_when_that_is_not_availabl
     assert item["pose"]["position_m"] == pytest.approx([z + 0.5, -x, -y + 1.0], abs=1e-6)
     variances = np.array(item["pose"]["covariance"]).reshape(6, 6).diagonal()[:3]
     assert variances == pytest.approx([0.006**2, 0.003**2, 0.003**2])  # depth is x of the base
+    unsure = replace(result, output_covariance=np.diag([0.01**2] * 3 + [0.02**2] * 3))  # of the camera's place in base
+    (wide,) = result_line(unsure)["objects"]
+    there = np.array(item["pose"]["position_m"]) - [0.5, 0, 1.0]  # from the camera: what its turns move
+    moves = 0.01**2 + 0.02**2 * (there @ there - there**2)
+    wide_by = np.subtract(wide["pose"]["covariance"], item["pose"]["covariance"]).reshape(6, 6)
+    assert wide_by.diagonal() == pytest.approx([*moves, *[0.02**2] * 3], rel=1e-3)
     (lost,) = result_line(replace(result, output_from_camera=None))["objects"]
     assert lost["pose"] is None
     assert lost["mask_rle"] is not None

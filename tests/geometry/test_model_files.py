@@ -95,6 +95,8 @@ def test_the_first_points_are_spread_as_evenly_as_all(tmp_path: Path) -> None:
         ("empty.obj", "", "0 points and no faces"),
         ("noise.ply", "not a ply", "not a readable mesh"),
         ("flat.obj", "v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n", "its faces have no extent"),
+        ("lines.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 1 2\nf 2 3 3\n", "its faces have no extent"),
+        ("nan.obj", "v 0 0 nan\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "not finite"),
         ("words.xyz", "one two three\n", "not a list of points"),
         ("few.xyz", "0 0 0\n1 1 1\n", "2 points and no faces"),
         ("columns.txt", "1 2\n3 4\n", "is no list of points"),
@@ -117,6 +119,18 @@ def test_a_missing_file_and_a_wrong_unit_are_named(tmp_path: Path) -> None:
             load_model(tmp_path / name)
     with pytest.raises(ConfigError, match="unit 'inch' is not one of auto, mm, m"):
         load_model(write_obj(tmp_path / "brick.obj", BRICK), unit="inch")
+
+
+@pytest.mark.parametrize(("units_per_m", "unit"), [(1000, "m"), (1, "mm")])
+def test_a_brick_in_the_wrong_unit_is_refused_with_the_size_it_would_have(
+    tmp_path: Path, units_per_m: float, unit: str
+) -> None:
+    small = [("box", (0.04, 0.03, 0.02), np.eye(4))]
+    brick = write_obj(tmp_path / "brick.obj", small, units_per_m=units_per_m)
+    with pytest.raises(
+        ConfigError, match=rf"brick\.obj: .* m across as unit {unit}; is the unit the other of mm and m"
+    ):
+        load_model(brick, unit=unit)
 
 
 def test_models_are_listed_by_label_beside_their_files(tmp_path: Path) -> None:

@@ -123,6 +123,19 @@ def test_an_inactive_node_holds_no_models_and_an_active_one_has_them_again() -> 
         assert robot.show(painted(2, RED)).objects[0].has_bbox
 
 
+def test_what_is_followed_after_a_pause_has_ids_values_and_instructions_of_its_own() -> None:
+    with a_robot() as robot:
+        robot.say("the red block")
+        before = robot.show(painted(0, RED)).objects[0]
+        for transition in (robot.node.trigger_deactivate, robot.node.trigger_activate):
+            transition()
+        robot.wait_for_ears()
+        robot.say("the blue block")
+        after = robot.show(painted(1, {"blue": (10, 10, 24, 24)})).objects[0]
+        assert (before.id, before.mask_value, before.created.instruction_id) == ("1", 1, 1)
+        assert (after.id, after.mask_value, after.created.instruction_id) == ("2", 2, 2)
+
+
 def test_restarts_leave_nothing_behind() -> None:
     workshop = Workshop()
 

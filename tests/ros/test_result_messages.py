@@ -162,6 +162,9 @@ def test_so_it_is_with_poses_in_another_frame() -> None:
     base_from_camera[:3, 3] = [1, 2, 3]
     result = a_result(output_frame="base_link", output_from_camera=base_from_camera)
     assert heard_line(result) == lines.result_line(result)
+    unsure = replace(result, output_covariance=np.diag([1e-4, 1e-4, 1e-4, 1e-3, 1e-3, 1e-3]))
+    assert heard_line(unsure) == lines.result_line(unsure)
+    assert heard_line(unsure) != heard_line(result)
 
 
 def test_without_the_transform_nothing_is_located() -> None:

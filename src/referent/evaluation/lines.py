@@ -101,7 +101,9 @@ def _pose_of(tracked: TrackedObject, result: FrameResult) -> Line | None:
         return pose_line(result.camera_frame, box.camera_from_object, covariance, box) | quality
     if result.output_from_camera is None:
         return None
-    moved, moved_covariance = transform_pose(result.output_from_camera, box.camera_from_object, covariance)
+    moved, moved_covariance = transform_pose(
+        result.output_from_camera, box.camera_from_object, covariance, a_from_b_covariance=result.output_covariance
+    )
     return pose_line(result.output_frame, moved, moved_covariance, box) | quality
 
 

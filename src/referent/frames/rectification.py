@@ -40,6 +40,15 @@ def rectified_depth(depth_m: Array, lens: Lens) -> Array:
     return np.asarray(moved if maps.depth_scale is None else moved * maps.depth_scale)
 
 
+def rectified_mask(mask: Array, lens: Lens) -> Array:
+    """A mask (H, W) bool without distortion, the nearest pixel of each; False where the lens saw nothing."""
+    if lens.changes_nothing:
+        return mask
+    maps, nothing = _maps(lens), np.empty(0, np.int16)
+    moved = cv2.remap(mask.view(np.uint8), maps.depth, nothing, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+    return np.asarray(moved != 0)
+
+
 @lru_cache(maxsize=4)
 def largest_bend_px(lens: Lens) -> float:
     """How far a straight line of the world may lie from where it is in the rectified picture, if that is not done."""

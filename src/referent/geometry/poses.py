@@ -78,6 +78,13 @@ def transform_pose(
     return a_from_b @ b_from_object, (in_a + in_a.T) / 2
 
 
+def sensor_covariance(sigma_m: float, sigma_deg: float) -> Array | None:
+    """(6, 6) of a camera so unsure of its place and direction along and about every axis; None for an exact one."""
+    if sigma_m == 0 and sigma_deg == 0:
+        return None
+    return np.diag(np.repeat([sigma_m**2, np.deg2rad(sigma_deg) ** 2], 3))
+
+
 def skew(vector: Array) -> Array:
     """(3, 3) matrix of the cross product `vector x`."""
     x, y, z = vector

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from referent.grounding.records import Meaning
+from referent.grounding.targets import Numbering
 from referent.types import Turn
 
 UNDO_STEPS = 16
@@ -14,10 +15,15 @@ MAX_ANSWER_CHARS = 4000  # of one turn; a chatty grounder's words are cut
 class Conversation:
     """Bounded memory of a dialogue."""
 
-    def __init__(self, *, turns: int, undo_steps: int = UNDO_STEPS) -> None:
+    def __init__(self, *, turns: int, undo_steps: int = UNDO_STEPS, numbering: Numbering | None = None) -> None:
         self._turns: deque[Turn] = deque(maxlen=turns)
         self._earlier: deque[tuple[tuple[Meaning, ...], tuple[Turn, ...]]] = deque(maxlen=undo_steps)
-        self.instruction_id = 0  # of the newest instruction; they are counted from 1
+        self._numbering = numbering or Numbering()
+
+    @property
+    def instruction_id(self) -> int:
+        """Of the newest instruction; they are counted from 1."""
+        return self._numbering.instruction_id
 
     @property
     def history(self) -> tuple[Turn, ...]:
@@ -27,7 +33,7 @@ class Conversation:
     def begin(self, meanings: tuple[Meaning, ...]) -> int:
         """An instruction is taken: remember what was meant before it; returns its id."""
         self._earlier.append((meanings, self.history))
-        self.instruction_id += 1
+        self._numbering.instruction_id += 1
         return self.instruction_id
 
     def note(self, question: str, answer: str) -> None:

@@ -23,7 +23,7 @@ from referent.grounding.novelty import AskedPictures
 from referent.grounding.policy import affordable, backoff_s, most_urgent
 from referent.grounding.records import Meaning, Placement, TargetRecord
 from referent.grounding.regions import GivenRegion, prompt_from_item
-from referent.grounding.targets import Targets
+from referent.grounding.targets import Numbering, Targets
 from referent.grounding.verification import KIND, cut_out_request, probability_of_yes
 from referent.grounding.wording import rival_names
 from referent.ports import GroundingFailure, PromptOutcome, Worker
@@ -57,8 +57,9 @@ class GroundingSupervisor:
     def __init__(self, config: GroundingConfig, worker: Worker, *, max_objects: int) -> None:
         self._config = config
         self._worker = worker
-        self._targets = Targets(config, max_objects=max_objects)
-        self._conversation = Conversation(turns=config.history_turns)
+        self.numbering = Numbering()
+        self._targets = Targets(config, max_objects=max_objects, numbering=self.numbering)
+        self._conversation = Conversation(turns=config.history_turns, numbering=self.numbering)
         self._in_flight: GroundingRequest | None = None
         self._on_hold: _OnHold | None = None
         self._asked_ns: deque[int] = deque(maxlen=config.questions_per_minute)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 
@@ -18,15 +18,27 @@ from referent.types import Candidate, LiveTrack, TrackedMask
 CATCHING_UP = "found, catching up"
 
 
+@dataclass
+class Numbering:
+    """The newest numbers given; none is given twice, also by the next pipeline of the same robot."""
+
+    target_id: int = 0
+    instruction_id: int = 0
+
+    def go_on_from(self, earlier: Numbering) -> None:
+        """Give only numbers beyond those given earlier."""
+        self.target_id, self.instruction_id = earlier.target_id, earlier.instruction_id
+
+
 class Targets:
     """All targets, in the order they were added. Ids are never used for another target."""
 
-    def __init__(self, config: GroundingConfig, *, max_objects: int) -> None:
+    def __init__(self, config: GroundingConfig, *, max_objects: int, numbering: Numbering | None = None) -> None:
         self._config = config
         self._max_objects = max_objects
+        self._numbering = numbering or Numbering()
         self._records: dict[str, TargetRecord] = {}
         self._placements: dict[str, Placement] = {}
-        self._next_id = 1
 
     def __iter__(self) -> Iterator[TargetRecord]:
         return iter(self._records.values())
@@ -61,8 +73,8 @@ class Targets:
 
     def add(self, meaning: Meaning) -> TargetRecord:
         """A new target of that meaning; the id in it is replaced by the next free one."""
-        target = replace(meaning.target, id=str(self._next_id))
-        self._next_id += 1
+        self._numbering.target_id += 1
+        target = replace(meaning.target, id=str(self._numbering.target_id))
         return self.put_back(replace(meaning, target=target))
 
     def put_back(self, meaning: Meaning) -> TargetRecord:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
-from rclpy.qos import qos_policy_name_from_kind
 
 from referent.types import FrameResult, TrackState
+from referent_ros.pairing import TOLD_S
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 DEFAULT_SEGMENT_BYTES = 512 * 1024  # Fast DDS: larger messages are sent in pieces, and best effort loses pieces
 FEW_SAMPLES = 5
-FAULT_TOLD_S = 2.0  # a fault is told for so long at least, or people would miss it
+SLOW_STEPS = 3  # so many steps may pass without a result before that is news
 
 
 class InputHealth:
@@ -32,8 +32,9 @@ class InputHealth:
         self.lost = 0
         self._number: int | None = None
         self.last_fault = ""
-        self.incompatible_policy = ""
+        self.incompatible_policy = ""  # for which a publisher that is there cannot be heard
         self.largest_bytes = 0
+        self._arrived_s = -math.inf
         self._in_window = 0
         self._fault_in_window = False
 
@@ -41,6 +42,7 @@ class InputHealth:
         """Count one message."""
         self.total += 1
         self._in_window += 1
+        self._arrived_s = time.monotonic()
         self.largest_bytes = max(self.largest_bytes, size_bytes)
 
     def failed(self, fault: str) -> None:
@@ -58,9 +60,10 @@ class InputHealth:
             self.lost += max(0, number - self._number - 1)  # a publisher that was started anew counts from 1 again
         self._number = number
 
-    def incompatible(self, event: Any) -> None:
-        """A publisher was seen whose QoS does not fit (rclpy's event callback)."""
-        self.incompatible_policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
+    @property
+    def silent(self) -> bool:
+        """Whether nothing came for so long that something must be wrong, at whatever rate it comes."""
+        return time.monotonic() - self._arrived_s > TOLD_S
 
     def take_window(self) -> tuple[int, bool]:
         """Messages, and whether any was bad, since the last call."""
@@ -76,6 +79,12 @@ class Inputs:
     color: InputHealth
     info: InputHealth
     all: tuple[InputHealth, ...]
+    reliable: bool = False  # subscribed so: then nothing is lost on the way
+
+    @property
+    def missing(self) -> list[str]:
+        """The topics without which no frame comes, and on which nothing comes."""
+        return [each.topic for each in self.all if each.needed and each.silent]
 
 
 class OutputHealth:
@@ -93,6 +102,7 @@ class OutputHealth:
         self._grounder_failing = False
         self._fault = ""
         self._fault_s = 0.0
+        self._result_s = time.monotonic()
 
     def note_result(self, result: FrameResult, latency_s: float, age_s: float) -> None:
         """Remember one answer, given `latency_s` after its picture was taken and `age_s` after it was here."""
@@ -100,7 +110,7 @@ class OutputHealth:
             self._results += 1
             self._latencies_s.append(latency_s)
             self._ages_s.append(age_s)
-            self._newest = result
+            self._newest, self._result_s = result, time.monotonic()
             for event in result.groundings:
                 self._outcomes[event.outcome] += 1
                 self._grounder_latency_s = event.latency_s
@@ -112,23 +122,42 @@ class OutputHealth:
         with self._lock:
             self._fault, self._fault_s = fault, time.monotonic()
 
-    def forget(self) -> None:
-        """The pipeline is gone: nothing of it is news."""
+    def begin_anew(self) -> None:
+        """The pipeline is gone, or another one begins: nothing of the one before is news."""
         with self._lock:
-            self._newest, self._fault = None, ""
+            self._newest, self._fault, self._result_s = None, "", time.monotonic()
+            self._last_grounding, self._grounder_latency_s, self._grounder_failing = "", None, False
 
-    def statuses(self, seconds: float, counts: Mapping[str, int]) -> list[DiagnosticStatus]:
-        """Pipeline, grounder and objects over the last `seconds`; starts the next window."""
+    def statuses(
+        self, seconds: float, counts: Mapping[str, int], *, active: bool = True, starved_by: str = ""
+    ) -> list[DiagnosticStatus]:
+        """Pipeline, grounder and objects over the last `seconds`; starts the next window.
+
+        `starved_by`: why no frame can come, as far as the inputs know.
+        """
         with self._lock:
-            statuses = [self._pipeline(seconds, counts), self._grounder(), self._objects()]
+            silent_s = time.monotonic() - self._result_s
+            starved = active and silent_s > max(TOLD_S, SLOW_STEPS * self._step_s)
+            why = f"no frame for {silent_s:.0f} s: {starved_by or 'see input'}"
+            old = starved and self._newest is not None and self._newest.objects
+            statuses = [
+                self._pipeline(seconds, counts, why if starved else ""),
+                self._grounder(active),
+                self._objects(f", as seen {silent_s:.0f} s ago" if old else ""),
+            ]
             self._results = 0
-            if time.monotonic() - self._fault_s > FAULT_TOLD_S:
+            if time.monotonic() - self._fault_s > TOLD_S:
                 self._fault = ""
             self._latencies_s.clear()
             self._ages_s.clear()
             return statuses
 
-    def _pipeline(self, seconds: float, counts: Mapping[str, int]) -> DiagnosticStatus:
+    @property
+    def _step_s(self) -> float:
+        """How long the newest step took."""
+        return 0.0 if self._newest is None else self._newest.timings_s.get("total", 0.0)
+
+    def _pipeline(self, seconds: float, counts: Mapping[str, int], starved: str) -> DiagnosticStatus:
         drops = {} if self._newest is None else dict(self._newest.drops)
         values: dict[str, object] = {"rate_hz": round(self._results / seconds, 2)}
         values |= {**_percentiles("latency", self._latencies_s), **_percentiles("age", self._ages_s)}
@@ -137,6 +166,8 @@ class OutputHealth:
         values |= {f"total_{name}": count for name, count in {**counts, **drops}.items()}
         if self._fault:
             return _status("pipeline", WARN, self._fault, values)
+        if starved:
+            return _status("pipeline", WARN, starved, values)
         if self._newest is not None and self._newest.output_frame and self._newest.output_from_camera is None:
             missing = (
                 f"no transform from {self._newest.camera_frame} to {self._newest.output_frame} at the image's stamp"
@@ -144,20 +175,22 @@ class OutputHealth:
             return _status("pipeline", WARN, missing, values)
         return _status("pipeline", OK, "running" if self._results else "no frame in this period", values)
 
-    def _grounder(self) -> DiagnosticStatus:
+    def _grounder(self, active: bool) -> DiagnosticStatus:
         values: dict[str, object] = {f"total_{name}": count for name, count in self._outcomes.items()}
         if self._grounder_latency_s is not None:
             values["latency_s"] = round(self._grounder_latency_s, 3)
-        message = self._last_grounding or "not asked yet"
+        message = self._last_grounding or ("not asked yet" if active else "the node is not active")
         health = None if self._newest is None else self._newest.grounder
         if health is None:
             return _status("grounder", WARN if self._grounder_failing else OK, message, values)
         values |= {"state": health.state, "restarts": health.restarts, "note": health.note}
         if health.state in ("restarting", "refused"):
             return _status("grounder", ERROR, f"{health.state}: {health.note}", values)
+        if health.state == "starting":
+            message = "starting: questions wait until its model is loaded"
         return _status("grounder", WARN if self._grounder_failing else OK, message, values)
 
-    def _objects(self) -> DiagnosticStatus:
+    def _objects(self, when: str) -> DiagnosticStatus:
         objects = () if self._newest is None else self._newest.objects
         values = {
             f"object_{each.target.id}": f"{each.target.expression}: {each.state.value}"
@@ -166,64 +199,8 @@ class OutputHealth:
             for each in objects
         }
         lost = [each.target.expression for each in objects if each.state is TrackState.LOST]
-        message = "lost: " + ", ".join(lost) if lost else f"{len(objects)} objects"
-        return _status("objects", WARN if lost else OK, message, values)
-
-
-class PairingHealth:
-    """Whether color and depth become frames, and if not, why. Owned by the executor's thread."""
-
-    def __init__(self, length: int, max_skew_s: float) -> None:
-        self._max_skew_s = max_skew_s
-        self._color_ns: deque[int] = deque(maxlen=length)
-        self._depth_ns: deque[int] = deque(maxlen=length)
-        self._told: Mapping[str, int] = {}
-        self._unpaired_s = -FAULT_TOLD_S
-        self._stamp_faults: dict[str, tuple[float, int]] = {}  # when they came last, and how many
-        self.skew_s: float | None = None  # of the newest pictures, paired or not
-
-    def color(self, stamp_ns: int) -> None:
-        """Tell of a color image."""
-        self._color_ns.append(stamp_ns)
-        self._measure(stamp_ns, self._depth_ns)
-
-    def depth(self, stamp_ns: int) -> None:
-        """Tell of a depth image."""
-        self._depth_ns.append(stamp_ns)
-        self._measure(stamp_ns, self._color_ns)
-
-    def complaints(self, counts: Mapping[str, int], now_s: float) -> list[str]:
-        """What `counts` (of the intake) say that is news, told for FAULT_TOLD_S; begins the next window."""
-        new = {name: count - self._told.get(name, 0) for name, count in counts.items()}
-        self._told = dict(counts)
-        if new["pairs"]:
-            self._unpaired_s = -FAULT_TOLD_S
-        elif min(new["unmatched_color"], new["unmatched_depth"]):
-            self._unpaired_s = now_s
-        recent = {name: found for name, found in self._stamp_faults.items() if now_s - found[0] < FAULT_TOLD_S}
-        for name in _STAMP_FAULTS:
-            if new[name]:
-                recent[name] = now_s, recent.get(name, (now_s, 0))[1] + new[name]
-        self._stamp_faults = recent
-        found = [f"{count} {_STAMP_FAULTS[name]}" for name, (_, count) in recent.items()]
-        if now_s - self._unpaired_s < FAULT_TOLD_S and self.skew_s is not None:
-            found.append(
-                f"color and depth never pair: their stamps are {self.skew_s:.3f} s apart and input.max_skew_s is "
-                f"{self._max_skew_s:g}; do both come from one clock?"
-            )
-        return found
-
-    def _measure(self, stamp_ns: int, others_ns: Iterable[int]) -> None:
-        gaps = [abs(stamp_ns - other) for other in others_ns]
-        if gaps:
-            self.skew_s = min(gaps) / 1e9
-
-
-_STAMP_FAULTS = {
-    "duplicates": "images came with a stamp that an image of their topic had before",
-    "out_of_order": "images came later than newer ones that were used already",
-    "frame_mismatch": "color images came in another frame_id than color/camera_info",
-}
+        message = ("lost: " + ", ".join(lost) if lost else f"{len(objects)} objects") + when
+        return _status("objects", WARN if lost or when else OK, message, values)
 
 
 def lifecycle_status(state: str, fault: Exception | None, values: Mapping[str, object]) -> DiagnosticStatus:
@@ -253,10 +230,11 @@ def input_status(
     publishers: Mapping[str, int],
     values: Mapping[str, object],
     warnings: Sequence[str] = (),
+    unpaired: str = "",
 ) -> DiagnosticStatus:
     """What came in over the last `seconds`: missing topics, bad messages, lost images; starts the next window.
 
-    `warnings` are about what the pictures show.
+    `warnings` are about what the pictures show, `unpaired` says why all of them are useless.
     """
     windows = {each.topic: each.take_window() for each in inputs.all}
     report = dict(values)
@@ -266,33 +244,42 @@ def input_status(
         if each.last_fault:
             report[f"{each.topic} last fault"] = each.last_fault
     complaints = [text for each in inputs.all for text in _complaints(each, *windows[each.topic], publishers)]
+    complaints += [unpaired] if unpaired else []
     complaints += warnings
-    hint = _lost_images(inputs, windows[inputs.color.topic][0], windows[inputs.info.topic][0])
-    missing = any(each.needed and windows[each.topic][0] == 0 for each in inputs.all)
-    level = ERROR if missing else WARN if complaints or hint else OK
+    hint = list(_lost_images(inputs, windows, publishers))
+    level = ERROR if unpaired or inputs.missing else WARN if complaints or hint else OK
     return _status("input", level, "; ".join([*complaints, *hint]) or "all inputs arrive", report)
 
 
 def _complaints(health: InputHealth, count: int, faulty: bool, publishers: Mapping[str, int]) -> Iterable[str]:
     if health.incompatible_policy and not count:
-        yield f"{health.topic}: the publisher's QoS does not fit ({health.incompatible_policy}); see input.reliable"
-    elif health.needed and not count:
+        way_out = "see input.reliable" if health.needed else f"qos_overrides.{health.topic} changes what is asked for"
+        yield f"{health.topic}: the publisher's QoS does not fit ({health.incompatible_policy}); {way_out}"
+    elif health.needed and health.silent:
         offered = publishers.get(health.topic, 0)
         yield f"{health.topic}: no message, " + (f"{offered} publishers" if offered else "nobody publishes it")
     if faulty:
         yield f"{health.topic}: {health.last_fault}"
 
 
-def _lost_images(inputs: Inputs, color_count: int, info_count: int) -> list[str]:
-    """Cameras send an image with every camera_info: far fewer images mean that large messages are lost."""
-    size = inputs.color.largest_bytes
-    if info_count < FEW_SAMPLES or color_count >= info_count / 2 or 0 < size <= DEFAULT_SEGMENT_BYTES:
-        return []
-    return [
-        f"{inputs.color.topic}: {color_count} images came with {info_count} camera_infos; Fast DDS loses most images "
-        "over 512 KiB when the camera's process has its default settings: set FASTRTPS_DEFAULT_PROFILES_FILE there to "
-        "config/fastdds_large_images.xml of referent_ros, or set input.reliable here"
-    ]
+def _lost_images(
+    inputs: Inputs, windows: Mapping[str, tuple[int, bool]], publishers: Mapping[str, int]
+) -> Iterable[str]:
+    """Large messages are lost where far fewer images than camera_infos come, or nothing from publishers that fit."""
+    color, count, info_count = inputs.color, windows[inputs.color.topic][0], windows[inputs.info.topic][0]
+    if inputs.reliable or 0 < color.largest_bytes <= DEFAULT_SEGMENT_BYTES:
+        return
+    if info_count >= FEW_SAMPLES and count < info_count / 2:
+        yield f"{color.topic}: {count} images came with {info_count} camera_infos; {_LARGE_IMAGES}"
+    elif color.silent and publishers.get(color.topic, 0) and not color.incompatible_policy:
+        yield f"{color.topic}: if its driver sends (ros2 topic hz), {_LARGE_IMAGES}"
+
+
+_LARGE_IMAGES = (
+    "Fast DDS loses most images over 512 KiB when the camera's process has its default settings: set "
+    "FASTRTPS_DEFAULT_PROFILES_FILE there to config/fastdds_large_images.xml of referent_ros, "
+    "or set input.reliable here"
+)
 
 
 def _percentiles(name: str, times_s: Iterable[float]) -> dict[str, object]:

@@ -9,7 +9,6 @@ from copy import copy
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -24,7 +23,9 @@ from referent.intake import CameraIntake
 from referent.live import LivePipeline
 from referent.messages import stamp_ns, transforms_from_tf
 from referent.types import RgbdFrame
-from referent_ros.diagnostics import InputHealth, Inputs, PairingHealth, input_status
+from referent_ros.diagnostics import InputHealth, Inputs, input_status
+from referent_ros.pairing import PairingHealth
+from referent_ros.qos_fit import unheard_publisher
 
 IMAGE_QUEUE = 10  # a third of a second at 30 Hz: so long the executor may be held up without a loss
 TRANSFORM_QUEUE = QoSProfile(depth=100)
@@ -41,7 +42,6 @@ class Listener:
         self._live = live
         self._note_words = note_words  # is told of every instruction
         self._intake = CameraIntake(config.input, live.transforms)
-        self._pairing = PairingHealth(config.input.queue_length, config.input.max_skew_s)
         self._subscriptions: list[Subscription] = []
         self._health: dict[str, InputHealth] = {}
         self._wants_transforms = wants_transforms(config)
@@ -51,6 +51,13 @@ class Listener:
         self._image_type = CompressedImage if compressed else Image
         self._color = "color/image_rect" + ("/compressed" if compressed else "")
         self._depth = "depth/image_rect" + ("/compressedDepth" if compressed else "")
+        self._pairing = PairingHealth(
+            node.resolve_topic_name(self._color),
+            node.resolve_topic_name(self._depth),
+            length=config.input.queue_length,
+            max_skew_s=config.input.max_skew_s,
+        )
+        self.starved_by = ""  # why no frame can come, by the newest status
 
     def open(self) -> None:
         """Start to listen."""
@@ -76,24 +83,29 @@ class Listener:
             self._node.destroy_subscription(self._subscriptions.pop())
         self._health.clear()
 
-    def status(self, seconds: float, extra: Mapping[str, object]) -> DiagnosticStatus:
+    def status(self, seconds: float) -> DiagnosticStatus:
         """The inputs over the last `seconds`."""
+        for health in self._health.values():
+            health.incompatible_policy = unheard_publisher(self._node, health.topic)
         inputs = Inputs(
             color=self._health[self._color],
             info=self._health["color/camera_info"],
             all=tuple(self._health.values()),
+            reliable=self._image_qos.reliability == ReliabilityPolicy.RELIABLE,
         )
         publishers = {each.topic: self._node.count_publishers(each.topic) for each in inputs.all}
         values = {
             "skew_s": self._pairing.skew_s,
             "depth_registered_here": self._intake.registers,
             **self._intake.counts,
-            **extra,
         }
         raw = self._intake.raw_warning(inputs.color.topic)
-        warnings = [*self._live.warnings, *self._pairing.complaints(self._intake.counts, time.monotonic())]
-        warnings += [] if raw is None else [raw]
-        return input_status(inputs, seconds, publishers=publishers, values=values, warnings=warnings)
+        pairing = self._pairing.report(self._intake.counts, time.monotonic())
+        self.starved_by = f"nothing on {', '.join(inputs.missing)}" if inputs.missing else pairing.unpaired
+        warnings = [*self._live.warnings, *pairing.complaints, *([] if raw is None else [raw])]
+        return input_status(
+            inputs, seconds, publishers=publishers, values=values, warnings=warnings, unpaired=pairing.unpaired
+        )
 
     @property
     def is_open(self) -> bool:
@@ -113,7 +125,6 @@ class Listener:
             name,
             self._guarded(handle, health),
             copy(qos),  # rclpy writes overrides into the profile it is given
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=health.incompatible),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         self._subscriptions.append(subscription)

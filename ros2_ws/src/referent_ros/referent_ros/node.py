@@ -19,6 +19,7 @@ from rclpy.timer import Timer
 from referent.config import Config
 from referent.errors import ReferentError
 from referent.frames.transforms import TransformBuffer
+from referent.grounding.targets import Numbering
 from referent.live import LivePipeline
 from referent.memory import ObjectMemory, open_memory
 from referent.pipeline import Pipeline, build_pipeline
@@ -51,12 +52,14 @@ class ReferentNode(LifecycleNode):
         self._settings = Settings(self, is_built=lambda: self._outputs is not None, changed=self._reconfigure)
         self._make_pipeline = make_pipeline
         self._live: LivePipeline | None = None
+        self._numbering = Numbering()  # of objects and instructions, over all pipelines
         self._listener: Listener | None = None
         self._outputs: Publishers | None = None
         self._newest: tuple[int, float] | None = None  # stamp of the newest picture, and when it was processed
         self._memory: ObjectMemory | None = None
         self._remembering: Remembering | None = None
         self._fault: Exception | None = None  # why the last transition failed; rclpy keeps it to itself
+        self._finalized = False
         self._health = OutputHealth()
         self._goals = FollowServer(self, self._active_pipeline)
         self._requests = Services(self, self._active_pipeline, lambda: self._memory, self._goals.note_words)
@@ -117,6 +120,7 @@ class ReferentNode(LifecycleNode):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free everything, for good."""
+        self._finalized = True
         return self._guarded(self.close)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -135,6 +139,7 @@ class ReferentNode(LifecycleNode):
         if self._listener is None:  # freed when it was deactivated
             self._load()
         if self._listener is not None:
+            self._health.begin_anew()
             self._listener.open()
 
     def _rest(self) -> None:
@@ -151,6 +156,7 @@ class ReferentNode(LifecycleNode):
             on_result=self._on_result,
             on_fault=self._on_fault,
             registration_check_s=config.input.registration_check_s,
+            numbering=self._numbering,
         )
         if self._memory is not None:
             self._remembering = Remembering(self._memory, live.transforms, config.memory.frame)
@@ -164,8 +170,9 @@ class ReferentNode(LifecycleNode):
         self._goals.stop(reason)
         if self._live is not None:
             self._live.stop()
+            self._numbering = self._live.numbering
             self._live = self._remembering = None
-        self._health.forget()
+        self._health.begin_anew()
 
     def _reconfigure(self, config: Config) -> None:
         if self._outputs is not None:
@@ -225,14 +232,19 @@ class ReferentNode(LifecycleNode):
             self.trigger_deactivate()  # which fails, and so leads through the error state
         now_s = time.monotonic()
         seconds, self._reported_s = max(now_s - self._reported_s, 1e-3), now_s
-        statuses = self._health.statuses(seconds, {} if self._live is None else self._live.counts())
+        listener = self._listener if self._listener is not None and self._listener.is_open else None
+        inputs = [] if listener is None else [listener.status(seconds)]
+        statuses = inputs + self._health.statuses(
+            seconds,
+            {} if self._live is None else self._live.counts(),
+            active=listener is not None,
+            starved_by="" if listener is None else listener.starved_by,
+        )
         statuses.append(lifecycle_status(self._state_label(), self._fault, {"memory_mb": _memory_mb()}))
         if self._memory is not None:
             statuses.append(memory_status(len(self._memory), self._memory.counts))
         if self._outputs is not None:
-            statuses.append(output_status(self._outputs.unheard))
-        if self._listener is not None and self._listener.is_open:
-            statuses.insert(0, self._listener.status(seconds, {}))
+            statuses.append(output_status(self._outputs.unheard()))
         for status in statuses:
             status.name = f"{self.get_name()}: {status.name}"
         message = DiagnosticArray(status=statuses)
@@ -242,6 +254,8 @@ class ReferentNode(LifecycleNode):
     def _state_label(self) -> str:
         if self._active_pipeline() is not None:
             return "active"
+        if self._finalized:
+            return "finalized"
         return "unconfigured" if self._outputs is None else "inactive"
 
 

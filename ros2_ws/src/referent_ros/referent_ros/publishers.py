@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from geometry_msgs.msg import PoseStamped
-from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle import LifecyclePublisher as Publisher
-from rclpy.qos import DurabilityPolicy, QoSProfile, qos_policy_name_from_kind
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from referent_msgs.msg import TrackedObjectArray
 from sensor_msgs.msg import Image, PointCloud2
 from tf2_msgs.msg import TFMessage
@@ -21,6 +20,7 @@ from referent_ros import result_messages as messages
 from referent_ros.clouds import cloud_message, scene_cloud_message
 from referent_ros.label_values import LabelValues
 from referent_ros.pictures import markers_message, overlay_message
+from referent_ros.qos_fit import unhearing_subscriber
 
 RELIABLE = QoSProfile(depth=5)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -36,7 +36,6 @@ class Publishers:
         self._config = config
         self._values = LabelValues()
         self._labels: dict[str, str] = {}
-        self.unheard: dict[str, str] = {}  # topic -> the policy for which a subscriber cannot hear it
         self._masks = self._create(Image, "~/masks", RELIABLE)
         self._label_info = self._create(LabelInfo, "~/label_info", LATCHED)
         self._detections = self._create(Detection2DArray, "~/detections", RELIABLE)
@@ -76,6 +75,11 @@ class Publishers:
             self._publish_target(target, result)
         return tracks
 
+    def unheard(self) -> Mapping[str, str]:
+        """Topics that some subscriber cannot hear now, and the policy for which."""
+        found = {each.topic_name: unhearing_subscriber(self._node, each.topic_name) for each in self._all()}
+        return {topic: policy for topic, policy in found.items() if policy}
+
     def destroy(self) -> None:
         """Take every output off the network."""
         for publisher in self._all():
@@ -85,13 +89,7 @@ class Publishers:
         return [value for value in vars(self).values() if isinstance(value, Publisher)]
 
     def _create(self, kind: type, name: str, qos: QoSProfile) -> Publisher:
-        topic = self._node.resolve_topic_name(name)
-
-        def incompatible(event: Any) -> None:
-            self.unheard[topic] = qos_policy_name_from_kind(event.last_policy_kind).lower()
-
-        callbacks = PublisherEventCallbacks(incompatible_qos=incompatible)
-        return self._node.create_lifecycle_publisher(kind, name, qos, event_callbacks=callbacks)
+        return self._node.create_lifecycle_publisher(kind, name, qos)
 
     def _publish_label_info(self, result: FrameResult) -> None:
         """Latched, so only when a track came or went or got another name."""

@@ -74,7 +74,9 @@ def located(tracked: TrackedObject, result: FrameResult) -> PoseWithCovariance |
     if output_frame(result) != result.camera_frame:
         if result.output_from_camera is None:
             return None
-        frame_from_object, covariance = transform_pose(result.output_from_camera, frame_from_object, covariance)
+        frame_from_object, covariance = transform_pose(
+            result.output_from_camera, frame_from_object, covariance, a_from_b_covariance=result.output_covariance
+        )
     return PoseWithCovariance(pose=pose_message(frame_from_object), covariance=covariance.ravel())
 
 

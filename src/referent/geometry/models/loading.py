@@ -18,6 +18,7 @@ MESHES = (".obj", ".ply", ".stl")
 POINT_LISTS = (".xyz", ".txt", ".npy")
 LARGEST_BYTES = 1 << 28  # of a model's file
 _TABLE_M = 3.0
+_LEAST_M, _MOST_M = 0.003, 10.0  # across: less is noise of depth, more is beyond input.max_depth_m
 _LEAST_POINTS = 100
 
 
@@ -88,9 +89,17 @@ def _read_mesh(path: Path) -> tuple[Surface | None, Array]:
     if len(faces) == 0:
         return None, _checked(path, vertices)
     used = vertices[np.unique(faces)]
-    if not np.isfinite(used).all() or np.ptp(used, axis=0).max() <= 0:
+    if not np.isfinite(used).all():
+        raise ConfigError(f"{path}: corners of its faces are not finite; export the mesh again")
+    if _area(vertices, faces) <= 0:
         raise ConfigError(f"{path}: its faces have no extent; export the mesh again")
     return sampled(vertices, faces), used
+
+
+def _area(vertices: Array, faces: Array) -> float:
+    """Twice the surface, in the file's units."""
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum())
 
 
 def _read_points(path: Path) -> Array:
@@ -121,7 +130,7 @@ def _scale(path: Path, corners: Array, unit: str) -> float:
     """Metres per unit of the file."""
     extent = float(np.linalg.norm(np.ptp(corners, axis=0)))
     scale = {"m": 1.0, "mm": 0.001, "auto": 0.001 if extent > _TABLE_M else 1.0}[unit]
-    if extent * scale > 100 or extent * scale < 1e-3:
+    if not _LEAST_M <= extent * scale <= _MOST_M:
         raise ConfigError(f"{path}: {extent * scale:.3g} m across as unit {unit}; is the unit the other of mm and m?")
     return scale
 

@@ -1,0 +1,1 @@
+"""Masked RGB-D pictures on disk to poses: what `referent pose` does."""
