@@ -25,11 +25,11 @@ import torch
 from tracker_bench.race import device_wait
 
 from referent.benching import write_json
+from referent.building import live_worker
 from referent.config import Config, load_config
 from referent.errors import ConfigError, GrounderUnavailable, ReferentError
 from referent.grounding.backends import THREADED
 from referent.grounding.workers import health_of
-from referent.pipeline import live_worker
 from referent.ports import GroundingFailure, Tracker, Worker
 from referent.sources.simulation.scenes import named_scene
 from referent.sources.simulation.simulate import simulate

@@ -14,7 +14,7 @@ LAYERS = [
     {"types", "ports", "errors", "__init__"},
     {"coded_size", "config", "config_options", "messages", "rvl", "settings", "speech_config", "weights"},
     {"frames", "tracking", "grounding", "geometry", "memory", "speech"},
-    {"pipeline", "intake", "posing", "recall"},
+    {"building", "pipeline", "intake", "posing", "recall"},
     {"live", "sources", "evaluation", "replay", "training", "demo", "cli", "benching", "comparing"},
 ]
 ROOMS = LAYERS[2]

@@ -10,11 +10,12 @@ import pytest
 from doubles import ColorGrounder, ColorTracker
 from painted import painted
 
+from referent.building import live_worker
 from referent.config import Config
 from referent.errors import BadInstruction, BadMessage, ConfigError, StalePrompt
 from referent.frames.transforms import TransformBuffer
 from referent.grounding.workers import NoWorker, ReplayWorker
-from referent.pipeline import Pipeline, live_worker
+from referent.pipeline import Pipeline
 from referent.ports import PromptOutcome
 from referent.settings import override
 from referent.types import (
