@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from questions import a_request
 from scripted_server import ScriptedServer, sends
 
 from referent import cli, weights
@@ -36,7 +37,7 @@ from referent.grounding.backends.openai_server import OpenAIGrounder
 from referent.grounding.instructions import MAX_INSTRUCTION_CHARS, clean_instruction
 from referent.grounding.prompts import chat_messages, tracks_note
 from referent.sources.simulated_bag import write_simulated_bag
-from referent.types import GroundingRequest, Intrinsics, LiveTrack, RegroundReason, RgbdFrame, Target, Turn
+from referent.types import Intrinsics, LiveTrack, Turn
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [path for folder in ("src", "ros2_ws/src", "launch", "tools") for path in (ROOT / folder).rglob("*.py")]
@@ -190,12 +191,6 @@ def a_grounder(url: str, **changes: Any) -> OpenAIGrounder:
     return OpenAIGrounder(
         GrounderConfig(backend="openai_server", model="vlm", url=url, **{"timeout_s": 0.4, **changes})
     )
-
-
-def a_request(text: str = "the red mug") -> GroundingRequest:
-    camera = Intrinsics(64, 48, 60.0, 60.0, 32.0, 24.0)
-    frame = RgbdFrame(1, "camera", np.zeros((48, 64, 3), np.uint8), None, camera)
-    return GroundingRequest((Target("1", text),), frame, RegroundReason.NEW)
 
 
 def outcome(grounder: OpenAIGrounder) -> str:

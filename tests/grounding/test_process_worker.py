@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from awaiting import wait_for, wait_until, wait_until_free
 from doubles import FaultyGrounder, PatientGrounder, SlowGrounder
+from questions import a_request
 
 from referent.errors import ConfigError, GrounderUnavailable
 from referent.grounding import process_worker, shared_pictures
@@ -24,22 +25,15 @@ from referent.grounding.shared_pictures import PictureBoard, picture_from
 from referent.grounding.workers import Check
 from referent.ports import Grounder, GroundingFailure
 from referent.types import (
+    Array,
     Grounding,
-    GroundingRequest,
-    Intrinsics,
-    RegroundReason,
-    RgbdFrame,
-    Target,
 )
 
 SHARED = Path("/dev/shm")
 
 
-def a_request(expression: str = "the red block", *, width: int = 64, height: int = 48) -> GroundingRequest:
-    rgb = np.random.default_rng(width).integers(0, 255, (height, width, 3), np.uint8)
-    camera = Intrinsics(width, height, 60.0, 60.0, width / 2, height / 2)
-    frame = RgbdFrame(5, "camera", rgb, np.ones((height, width), np.float32), camera)
-    return GroundingRequest((Target("1", expression),), frame, RegroundReason.NEW)
+def noise(width: int, height: int) -> Array:
+    return np.random.default_rng(width).integers(0, 255, (height, width, 3), np.uint8)
 
 
 def memory_of(worker: ProcessWorker) -> Path:
@@ -76,7 +70,7 @@ def test_pictures_of_any_size_arrive_bit_for_bit_and_leave_nothing_behind() -> N
     used = set()
     with closing(ProcessWorker(PatientGrounder, timeout_s=20)) as worker:
         for width, height in ((64, 48), (1280, 720), (320, 240)):
-            request = a_request(width=width, height=height)
+            request = a_request(rgb=noise(width, height))
             worker.submit(request)
             answer = wait_for(worker)
             assert isinstance(answer, Grounding)
@@ -91,7 +85,7 @@ def test_pictures_of_any_size_arrive_bit_for_bit_and_leave_nothing_behind() -> N
 def test_without_shared_memory_pictures_go_through_the_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_pictures, "SPARE", 10**12)
     with closing(ProcessWorker(PatientGrounder, timeout_s=20)) as worker:
-        request = a_request(width=1280, height=720)
+        request = a_request(rgb=noise(1280, 720))
         worker.submit(request)
         answer = wait_for(worker)
         assert isinstance(answer, Grounding)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from awaiting import wait_for, wait_until, wait_until_free
 from doubles import ColorGrounder, FaultyGrounder, PatientGrounder, SlowGrounder
-from painted import painted
+from questions import RED_BOX, a_request
 
 from referent.errors import ConfigError, GrounderUnavailable, WeightsMissing
 from referent.grounding.process_worker import ProcessWorker
@@ -21,25 +21,7 @@ from referent.ports import Grounder, GroundingFailure
 from referent.types import (
     GrounderHealth,
     Grounding,
-    GroundingRequest,
-    Intrinsics,
-    RegroundReason,
-    RgbdFrame,
-    Target,
 )
-
-RED = (10, 10, 20, 20)
-
-
-def a_request(expression: str = "the red block") -> GroundingRequest:
-    return GroundingRequest((Target("1", expression),), painted(0, {"red": RED}), RegroundReason.NEW)
-
-
-def a_large_request() -> GroundingRequest:
-    """A picture larger than any pipe's buffer."""
-    camera = Intrinsics(640, 480, 600.0, 600.0, 320.0, 240.0)
-    frame = RgbdFrame(1, "camera", np.zeros((480, 640, 3), np.uint8), None, camera)
-    return GroundingRequest((Target("1", "the red block"),), frame, RegroundReason.NEW)
 
 
 def slow_to_load() -> Grounder:
@@ -61,7 +43,7 @@ def test_replay_hands_the_answer_over_exactly_when_it_is_due() -> None:
     answer = worker.poll(start + 500)
     assert isinstance(answer, Grounding)
     assert answer.latency_s == 500 / 1e9
-    assert tuple(answer.items[0].box_xyxy) == RED  # type: ignore[arg-type]
+    assert tuple(answer.items[0].box_xyxy) == RED_BOX  # type: ignore[arg-type]
     assert not worker.busy
     assert worker.poll(start + 501) is None
 
@@ -121,7 +103,7 @@ def test_a_killed_grounder_process_is_reported_and_started_again() -> None:
 def test_asking_a_grounder_that_still_loads_never_holds_up_the_frame() -> None:
     with closing(ProcessWorker(slow_to_load, timeout_s=20)) as worker:
         started = time.monotonic()
-        worker.submit(a_large_request())
+        worker.submit(a_request(rgb=np.zeros((480, 640, 3), np.uint8)))  # larger than any pipe's buffer
         assert worker.poll(0) is None
         assert time.monotonic() - started < 1.5
         assert isinstance(wait_for(worker), Grounding)
