@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "referent"
 LAYERS = [
     {"types", "ports", "errors", "__init__"},
-    {"coded_size", "config", "config_options", "messages", "rvl", "settings", "speech_config", "weights"},
+    {"coded_size", "config", "config_options", "grey_png", "messages", "rvl", "settings", "speech_config", "weights"},
     {"frames", "tracking", "grounding", "geometry", "memory", "speech"},
     {"building", "pipeline", "intake", "posing", "recall"},
     {"live", "sources", "evaluation", "replay", "training", "demo", "cli", "benching", "comparing"},

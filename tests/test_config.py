@@ -65,6 +65,8 @@ def test_what_is_shown_can_be_loaded_again(tmp_path: Path) -> None:
         ("tracker:\n  device: tpu\n", "tracker.device: 'tpu' is not one of auto, cpu, cuda"),
         ("tracker: 5\n", "group 'tracker' must hold settings, found 5"),
         ("- a\n- b\n", "expected groups of settings, found list"),
+        ("[]\n", "expected groups of settings, found list"),
+        ("[" * 100_000, "not YAML"),
         ("a: [\n", "not YAML"),
     ],
 )

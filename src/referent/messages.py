@@ -16,6 +16,7 @@ import numpy as np
 
 from referent.coded_size import LARGEST_PIXELS, require_size
 from referent.errors import BadMessage, DepthNotRegistered
+from referent.grey_png import counts_from_png
 from referent.rvl import counts_from_rvl
 from referent.types import Array, Intrinsics
 
@@ -115,7 +116,7 @@ def metres_from_counts(counts: Array, *, unit_m: float, max_depth_m: float) -> A
     """16-bit depth (H, W) as float32 metres; 0, 65535 and beyond `max_depth_m` become NaN."""
     depth_m = np.multiply(counts, np.float32(unit_m), dtype=np.float32)
     farthest = min(int(max_depth_m / unit_m + 1e-6), 0xFFFE)  # compared in counts: exact, and 65535 is never known
-    depth_m[(counts == 0) | (counts > farthest)] = np.nan
+    np.copyto(depth_m, np.float32(np.nan), where=counts - np.uint16(1) >= farthest)  # 0 becomes 65535
     return depth_m
 
 
@@ -222,13 +223,13 @@ def _depth_from_compressed(msg: Any, *, unit_m: float, max_depth_m: float) -> Ar
     kind, data = str(msg.format), _bytes_of(msg.data)
     known = "png and rvl are read; set the publisher's compressedDepth format to one of them"
     if "compresseddepth" not in kind.lower():
-        counts = _counts(_decoded(data, cv2.IMREAD_UNCHANGED, kind, known=known), kind)
+        counts = _counts_from_picture(data, kind, known=known)
         return metres_from_counts(counts, unit_m=unit_m, max_depth_m=max_depth_m)
     if data.size <= _DEPTH_HEADER.size:
         raise BadMessage(f"compressed depth of {data.size} bytes, more than {_DEPTH_HEADER.size} expected: cut off")
     header, data = data[: _DEPTH_HEADER.size], data[_DEPTH_HEADER.size :]
     is_rvl = kind.lower().split("compresseddepth")[1].strip() == "rvl"
-    counts = counts_from_rvl(data) if is_rvl else _counts(_decoded(data, cv2.IMREAD_UNCHANGED, kind, known=known), kind)
+    counts = counts_from_rvl(data) if is_rvl else _counts_from_picture(data, kind, known=known)
     if kind.startswith("32FC1"):
         _, a, b = _DEPTH_HEADER.unpack(header.tobytes())
         return _known_metres(_metres_from_inverse(counts, a, b), max_depth_m)
@@ -242,7 +243,12 @@ def _metres_from_inverse(counts: Array, a: float, b: float) -> Array:
     return np.where(counts == 0, np.float32(np.nan), metres)
 
 
-def _counts(picture: Array, kind: str) -> Array:
+def _counts_from_picture(data: Array, kind: str, *, known: str) -> Array:
+    """16-bit grey (H, W) of a png, or of any other picture that OpenCV finds it in."""
+    counts = counts_from_png(data)
+    if counts is not None:
+        return counts
+    picture = _decoded(data, cv2.IMREAD_UNCHANGED, kind, known=known)
     if picture.dtype != np.uint16 or picture.ndim != 2:
         raise BadMessage(f"compressed depth {kind!r} holds {picture.dtype} {picture.shape}, 16-bit grey is needed")
     return picture

@@ -90,7 +90,9 @@ def to_tree(tree: Any) -> dict[str, dict[str, Value]]:
 
 def read_yaml(path: Path, groups: Collection[str]) -> dict[str, object]:
     """A settings file as dotted names of these groups. A ROS parameter file (`node: ros__parameters:`) is taken too."""
-    tree = yaml_tree(path) or {}
+    tree = yaml_tree(path)
+    if tree is None:  # nothing but comments
+        return {}
     if isinstance(tree, dict) and len(tree) == 1:
         only = next(iter(tree.values()))
         if isinstance(only, dict) and set(only) == {"ros__parameters"}:
@@ -104,7 +106,7 @@ def yaml_tree(path: Path) -> object:
         return yaml.safe_load(path.read_text())
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
 
 

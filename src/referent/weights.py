@@ -13,7 +13,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,23 +84,23 @@ def registry(models_dir: Path | None = None) -> dict[str, ModelEntry]:
     return {name: _entry(folder, name, raw) for name, raw in _read_registry(folder / REGISTRY_FILE).items()}
 
 
-def resolve(name: str, models_dir: Path | None = None) -> ModelEntry:
-    """The model of that name (or weights file, or model folder) with all its files checked.
+def resolve(name: str, models_dir: Path | None = None, *, contents: bool = True) -> ModelEntry:
+    """The model of that name (or weights file, or model folder) with its files checked; `contents`: to the last bit.
 
     Raises WeightsMissing, saying what is wrong and what to do, when a file is absent, has the wrong size or sha256.
     """
     known = registry(models_dir)
     entry = known.get(name) or _entry_from_path(name, known)
-    check(entry)
+    check(entry, contents=contents)
     return entry
 
 
-def check(entry: ModelEntry) -> None:
-    """Raise WeightsMissing unless every file of `entry` is there and is what models.yaml says."""
+def check(entry: ModelEntry, *, contents: bool = True) -> None:
+    """Raise WeightsMissing unless every file of `entry` is there and is what models.yaml says, or at least as long."""
     if not entry.config_path.is_file():
         raise WeightsMissing(f"{entry.name}: the configuration {entry.config_path} is missing; {_way_out(entry)}")
     for file in entry.files:
-        problem = _problem(file)
+        problem = _problem(file if contents else replace(file, sha256=None))
         if problem is not None:
             raise WeightsMissing(f"{entry.name}: {file.path} {problem}; {_way_out(entry, file)}")
     if not entry.weights_path.is_file():

@@ -98,6 +98,8 @@ def test_the_first_points_are_spread_as_evenly_as_all(tmp_path: Path) -> None:
         ("lines.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 1 2\nf 2 3 3\n", "its faces have no extent"),
         ("nan.obj", "v 0 0 nan\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "not finite"),
         ("words.xyz", "one two three\n", "not a list of points"),
+        ("empty.xyz", "\n", "the file is empty"),
+        ("empty.npy", "", "not a list of points"),
         ("few.xyz", "0 0 0\n1 1 1\n", "2 points and no faces"),
         ("columns.txt", "1 2\n3 4\n", "is no list of points"),
         ("nan.xyz", "0 0 nan\n" * 200, "not finite"),

@@ -229,3 +229,11 @@ def test_the_box_is_the_meshs_own_posed(loaded: Load) -> None:
     corners = transform_points(np.linalg.inv(box.camera_from_object), transform_points(a_pose(7), model.points_m))
     np.testing.assert_allclose(np.abs(corners).max(axis=0), box.size_m / 2, atol=1e-3)
     assert (box.point_count, box.orientation_known) == (321, True)
+
+
+def test_a_sheet_has_a_thickness_that_planners_take(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.obj"
+    path.write_text("v 0 0 0\nv 0.1 0 0\nv 0.1 0.06 0\nv 0 0.06 0\nf 1 2 3 4\n")
+    model = load_model(path)
+    fit = ModelFit(np.eye(4), 0.001, 1.0, np.eye(6), True, 100)
+    np.testing.assert_allclose(model_box(fit, model).size_m, [0.1, 0.06, 0.001])

@@ -126,6 +126,8 @@ def test_a_transform_may_be_a_matrix_and_is_where_depth_goes(files):
         ('{"matrix": [[-1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]}', "not rigid"),
         ('{"matrix": [[2,0,0,0],[0,2,0,0],[0,0,2,0],[0,0,0,1]]}', "not rigid"),
         ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ('{"matrix": [[1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0.2,1]]}', "not rigid"),
     ],
 )
 def test_a_bad_transform_is_one_line_that_names_its_file(files, text, words):
@@ -239,8 +241,8 @@ def test_a_mask_of_one_pixel_has_no_pose(files):
 
 
 def a_mesh(path, size_m, unit_per_m=1.0):
-    """An OBJ box of quads around the origin."""
-    corners = [np.array([x, y, z]) * size_m / 2 for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
+    """An OBJ box of quads that stands on the origin with one corner, as much CAD does."""
+    corners = [np.array([x, y, z]) * size_m for x in (0, 1) for y in (0, 1) for z in (0, 1)]
     faces = [(1, 2, 4, 3), (5, 7, 8, 6), (1, 5, 6, 2), (3, 4, 8, 7), (1, 3, 7, 5), (2, 6, 8, 4)]
     lines = [f"v {' '.join(str(v) for v in corner * unit_per_m)}" for corner in corners]
     path.write_text("\n".join([*lines, *(f"f {' '.join(map(str, face))}" for face in faces)]) + "\n")
@@ -475,3 +477,19 @@ def test_what_poses_need_is_neither_ros_nor_torch_nor_a_tracker(files):
     paths = [str(files[name]) for name in ("color", "depth", "camera", "mask")]
     loaded = subprocess.run([sys.executable, "-c", WITHOUT, *paths], capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []
+
+
+def test_a_value_is_not_looked_for_in_a_picture_in_color(files):
+    colors = np.zeros((480, 640, 3), np.uint8)
+    colors[RENDER.mask] = (10, 200, 30)
+    a_png(files["mask"], colors)
+    pose_from_files(**files)
+    with pytest.raises(BadMessage, match="a label image of one channel is needed with --mask-value"):
+        pose_from_files(**files, mask_value=10)
+
+
+def test_a_map_of_probabilities_is_no_mask_and_is_told_from_labels(files):
+    sure = cv2.GaussianBlur(RENDER.mask.astype(np.float32), (0, 0), 40.0)
+    a_png(files["mask"], np.round(sure / sure.max() * 250).astype(np.uint8))
+    with pytest.raises(BadMessage, match="values up to 250 are no mask; .* such as above 125"):
+        pose_from_files(**files)

@@ -90,6 +90,16 @@ def test_a_label_for_the_same_model_does_not_start_anew(models):
         assert pose.quality.born_stamp_ns == 0
 
 
+def test_a_model_in_another_unit_is_told_of_once(tmp_path, caplog):
+    write_obj(tmp_path / "box.obj", BOX, units_per_m=100)  # centimetres pass for millimetres
+    (tmp_path / "models.yaml").write_text("models:\n  - {label: box, file: box.obj}\n")
+    tracks = PoseTracks(GeometryConfig(models=str(tmp_path / "models.yaml")))
+    for frame in (0, 40):  # a search is not begun again at once
+        assert stepped(tracks, a_film(frame), "1", "the box", "box").quality.source != "model"
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "model box is 0.0156 m across, what is seen of it 0.1" in said
+
+
 def test_a_wrong_model_lies_on_nothing_and_what_is_seen_is_published(models):
     tracks = PoseTracks(GeometryConfig(models=str(models)))
     for frame in range(3):

@@ -12,7 +12,7 @@ from doubles import ColorGrounder, FaultyGrounder, PatientGrounder, ScriptedWork
 from questions import RED_BOX, a_request
 
 from referent.config import GrounderConfig
-from referent.errors import ConfigError, GrounderUnavailable
+from referent.errors import ConfigError, GrounderUnavailable, WeightsMissing
 from referent.grounding import fallback
 from referent.grounding.fallback import FallbackGrounder, FallbackWorker, in_order, name_of
 from referent.grounding.process_worker import ProcessWorker
@@ -231,6 +231,22 @@ def test_a_fallback_that_is_no_name_is_refused(fallback: str) -> None:
 def test_an_unknown_fallback_is_refused_before_anything_starts() -> None:
     with pytest.raises(ConfigError, match=r"grounder\.backend: 'nobody' is unknown"):
         live_worker_from(GrounderConfig(backend="openai_server", url="http://x/v1", fallback="nobody"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "why"),
+    [
+        ({"model": "no-such-model"}, WeightsMissing, "unknown model 'no-such-model'"),
+        ({"model": "/no/where.safetensors"}, WeightsMissing, "does not exist"),
+        ({"model": "referent-sam2-small"}, ConfigError, "is a sam2 model"),
+        ({"backend": "openai_server", "url": "http://x/v1", "fallback": "qwen3_vl:lost"}, WeightsMissing, "'lost'"),
+    ],
+)
+def test_a_local_model_that_is_not_there_is_told_before_anything_starts(
+    settings: dict[str, str], error: type[Exception], why: str
+) -> None:
+    with pytest.raises(error, match=why):
+        live_worker_from(GrounderConfig(**settings))
 
 
 def test_servers_get_a_thread_and_several_grounders_a_fallback_and_a_recording_is_around_all(tmp_path: Path) -> None:

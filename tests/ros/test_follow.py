@@ -13,6 +13,7 @@ from painted import painted
 from rclpy.action import ActionClient
 from referent_msgs.action import Follow
 from referent_msgs.msg import TrackedObject
+from referent_msgs.srv import Forget, Reset
 from robot import Robot, a_robot
 from rosgraph_msgs.msg import Clock
 from test_ros_dialogue import LEFT, THREE, TWO_RED, a_dialogue
@@ -138,7 +139,7 @@ def test_a_goal_that_takes_too_long_is_told_so_even_without_pictures() -> None:
         goal = client.order("the red mug", timeout=Duration(nanosec=500_000_000))
         result = goal.result()
         assert (goal.status(), result.outcome) == (GoalStatus.STATUS_ABORTED, Follow.Result.TIMED_OUT)
-        assert "not done within 0.5 s" in result.reason
+        assert result.reason == "not done within 0.5 s; no picture came"
 
 
 def test_a_new_goal_takes_the_place_of_the_one_before() -> None:
@@ -181,6 +182,24 @@ def test_words_on_the_topic_that_replace_the_target_end_the_goal_and_others_do_n
         show(robot, 2)
         assert goal.result().outcome == Follow.Result.REPLACED
         assert goal.result().reason == "'the green box' took its place"
+
+
+def test_a_goal_whose_target_is_forgotten_is_told_so_whatever_was_said_since() -> None:
+    with a_robot() as robot, a_client(robot) as one, a_client(robot) as another:
+        first = one.order("the red mug")
+        show(robot, 0)
+        second = another.order("also the blue bowl")
+        show(robot, 1)
+        for kind, name, fields, goal in ((Forget, "forget", {"id": "1"}, first), (Reset, "reset", {}, second)):
+            service = robot.node.create_client(kind, f"referent/{name}")
+            robot.wait_for(service.service_is_ready)
+            answer = service.call_async(kind.Request(**fields))
+            robot.wait_for(answer.done)
+            assert answer.result().success
+            show(robot, 2 if name == "forget" else 3)
+            assert goal.result().outcome == Follow.Result.REPLACED
+            assert goal.result().reason.endswith("was forgotten")
+        assert "the red mug" in first.result().reason
 
 
 def test_what_may_be_meant_is_asked_in_the_feedback_and_a_spoken_choice_goes_on_with_the_goal() -> None:

@@ -154,6 +154,24 @@ def test_compressed_pictures_are_followed_alike(depth_format: str) -> None:
         assert track.has_pose
 
 
+@pytest.mark.parametrize(
+    ("remapped", "color", "depth"),
+    [
+        (("color/image_rect:=/front/rgb", "depth/image_rect:=/front/depth"),
+         "/front/rgb/compressed", "/front/depth/compressedDepth"),
+        (("color/image_rect:=/front/rgb", "color/image_rect/compressed:=/jpeg"),
+         "/jpeg", "/depth/image_rect/compressedDepth"),
+        ((), "/color/image_rect/compressed", "/depth/image_rect/compressedDepth"),
+    ],
+)  # fmt: skip
+def test_compressed_topics_go_where_their_base_topics_go(remapped: tuple[str, ...], color: str, depth: str) -> None:
+    arguments = [part for each in remapped for part in ("-r", each)]
+    with a_robot(start=False, cli_args=["--ros-args", *arguments], input__image_transport="compressed") as robot:
+        robot.node.start()
+        heard = {each.topic_name for each in robot.node.subscriptions}
+        assert {color, depth} <= heard
+
+
 def png_of(pixels: np.ndarray) -> bytes:
     return bytes(cv2.imencode(".png", pixels)[1].tobytes())
 

@@ -121,6 +121,17 @@ def test_a_value_out_of_bounds_is_refused_with_a_reason(changes: dict[str, objec
     assert owner.told == []
 
 
+def test_off_may_be_written_without_quotes_though_yaml_reads_false() -> None:
+    launched = a_node(grounder__calibrate=False)
+    assert declare_config(launched).grounder.calibrate == "off"
+    assert launched.get_parameter("grounder.calibrate").value == "off"
+    owner = Owner(built=False)
+    assert owner.set(grounder__calibrate=False) == ""
+    assert owner.settings.config.grounder.calibrate == "off"
+    assert owner.node.get_parameter("grounder.calibrate").value == "off"
+    assert owner.set(tracker__device=False), "off is no choice there"
+
+
 def test_a_nodes_own_parameters_are_fixed() -> None:
     node = a_node()
     declare(node, "autostart", True, "x")

@@ -192,6 +192,10 @@ def test_a_file_keeps_it_over_restarts_and_an_inactive_node_still_answers(tmp_pa
         assert len(guest.ask()) == 2
         refused = guest.call("query_objects", phrase="a drink", ask_model=True)
         assert "only while the node is active" in refused.message
+        assert "not active" in guest.call("reset").message
+        assert len(guest.ask()) == 2
+        assert guest.call("reset", memory=True).success
+        assert guest.ask() == []
         guest.robot.node.trigger_cleanup()
         assert "nothing is remembered" in guest.call("query_objects").message
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,10 @@ from referent.types import Array, ObjectCloud, ObjectPose, PoseQuality, RgbdFram
 
 _SEARCH_PAUSE_NS = 1_000_000_000  # a search takes as long as many frames
 _MISSES = 5  # frames in a row on which it does not lie: it is searched again
+_TOO_SMALL, _TOO_LARGE = 2.0, 5.0  # what is seen is never larger than the model; it may be much smaller, half hidden
 _LAID_SIGMA = np.array([0.002] * 3 + [0.02] * 3)  # m and rad: what two frames' fits differ by
+
+log = logging.getLogger(__name__)
 
 
 class ModelTrack:
@@ -31,6 +35,7 @@ class ModelTrack:
         self._born_ns = 0
         self._misses = 0
         self._fixed_known = False
+        self._told_of_size = False
 
     def restart(self) -> None:
         """Search it from the next frame on."""
@@ -107,8 +112,19 @@ class ModelTrack:
             config=self._config,
         )
         if fit is None:
+            self._tell_of_size(seen)
             return None
         moving = not self._fixed_known
         self._motion = Motion(fixed @ fit.camera_from_model, np.diag(_LAID_SIGMA**2), frame.stamp_ns, moving=moving)
         self._born_ns, self._misses, self._fit = frame.stamp_ns, 0, fit
         return fit
+
+    def _tell_of_size(self, seen: Look) -> None:
+        """Say once that the model cannot be what is seen: most often its file is in another unit."""
+        seen_m, model_m = float(np.linalg.norm(seen.fit.box.size_m)), float(np.linalg.norm(self.model.size_m))
+        if not self._told_of_size and not model_m / _TOO_LARGE < seen_m < model_m * _TOO_SMALL:
+            self._told_of_size = True
+            log.warning(
+                "model %s is %.3g m across, what is seen of it %.3g m: is its file in another unit?",
+                self.model.name, model_m, seen_m,
+            )  # fmt: skip

@@ -9,6 +9,7 @@ from pathlib import Path
 from referent.config import GrounderConfig
 from referent.errors import ConfigError, GrounderUnavailable, UnreadableReply
 from referent.grounding import backends
+from referent.grounding.backends.qwen3_vl import check_model
 from referent.grounding.calibration import Convention, calibrate, calibration_note, expected_of
 from referent.grounding.fallback import FallbackGrounder, FallbackWorker, in_order, name_of
 from referent.grounding.process_worker import ProcessWorker
@@ -32,11 +33,13 @@ def replay_worker_from(config: GrounderConfig, *, latency_ns: int) -> Worker:
 def live_worker_from(config: GrounderConfig) -> Worker:
     """For a robot: local models run in a process of their own, servers are waited for on a thread.
 
-    Raises ConfigError for an unknown backend.
+    Raises ConfigError for an unknown backend, WeightsMissing for a local model that is not there.
     """
     configs = in_order(config)
-    for each in configs:
-        backends.check(each)  # here and now: the worker would tell only when first asked
+    for each in configs:  # here and now: the worker would tell only when first asked
+        backends.check(each)
+        if each.backend == "qwen3_vl":
+            check_model(each)
     members = [(name_of(each), _live(each), each.timeout_s) for each in configs]
     return _recorded(members[0][1] if len(members) == 1 else FallbackWorker(members), config)
 

@@ -21,6 +21,7 @@ _TIFF_STARTS = {b"II*\0": "<", b"MM\0*": ">"}
 _TIFF_SIDES = {256: "width", 257: "height"}
 _SOLID = np.ones((3, 3), np.uint8)  # a value that fills this somewhere is no edge between two others
 _SHOWN_VALUES = 12
+_MOST_LABELS = 64  # nobody numbers more objects in a picture, but probabilities have more values
 
 
 def read_color(path: Path, camera: Intrinsics) -> Array:
@@ -36,9 +37,11 @@ def read_mask(path: Path, camera: Intrinsics, *, value: int | None = None) -> Ar
     what is not transparent; with `value`, what has this value in a label image. BadMessage for an empty mask, and for a
     label image without `value`: it covers several objects.
     """
-    image = _sized(path, _array(path) if path.suffix == ".npy" else _image(path, cv2.IMREAD_UNCHANGED), camera)
+    image = _sized(path, _stored(path), camera)
     values = _one_channel(path, image)
     if value is not None:
+        if values.dtype == np.int64 and image.dtype != np.int64:
+            raise BadMessage(f"{path}: a picture in color; a label image of one channel is needed with --mask-value")
         inside = values == value
         if not inside.any():
             raise BadMessage(f"{path}: no pixel is {value}; its values are {_shown(values)}")
@@ -52,7 +55,7 @@ def read_mask(path: Path, camera: Intrinsics, *, value: int | None = None) -> Ar
 def read_depth(path: Path, camera: Intrinsics, *, unit_m: float, max_depth_m: float) -> Array:
     """Depth as (H, W) float32 metres, NaN = unknown: a 16-bit PNG, TIFF or `.npy` in counts of `unit_m`, a TIFF or
     `.npy` of floats in metres."""
-    raw = _array(path) if path.suffix == ".npy" else _image(path, cv2.IMREAD_UNCHANGED)
+    raw = _stored(path)
     if raw.ndim != 2 or not (raw.dtype == np.uint16 or raw.dtype.kind == "f"):
         raise BadMessage(
             f"{path}: depth is {raw.dtype} {raw.shape}; a 16-bit single-channel PNG in mm is needed, or float32 (H, W) "
@@ -116,14 +119,21 @@ def _inside(path: Path, values: Array) -> Array:
     soft = np.asarray(values > largest // 2)
     if path.suffix.lower() in (".jpg", ".jpeg") and largest < 256:
         return soft  # its borders ring
+    found = np.unique(values[values != 0])
+    if len(found) < 2:
+        return np.asarray(values != 0)
     same = cv2.erode(np.float64(values), _SOLID) == cv2.dilate(np.float64(values), _SOLID)
-    solid = np.unique(values[same & (values != 0)])
-    if len(solid) > 1:
+    if len(np.unique(values[same & (values != 0)])) < 2:
+        return soft  # what lies between inside and outside is a border
+    if len(found) > _MOST_LABELS:
         raise BadMessage(
-            f"{path}: a label image with the values {_shown(values)} covers several objects; say which with "
-            "--mask-value, or give a mask of one"
+            f"{path}: {len(found)} values up to {largest} are no mask; of a map of how sure a network is, give where "
+            f"it is sure enough, such as above {(largest + 1) // 2}"
         )
-    return np.asarray(values != 0) if len(np.unique(values[values != 0])) < 2 else soft
+    raise BadMessage(
+        f"{path}: a label image with the values {_shown(values)} covers several objects; say which with --mask-value, "
+        "or give a mask of one"
+    )
 
 
 def _shown(values: Array) -> str:
@@ -150,6 +160,11 @@ def _sized(path: Path, image: Array, camera: Intrinsics) -> Array:
     if (width, height) != (camera.width, camera.height):
         raise BadMessage(f"{path}: {width}x{height} pixels, but the camera has {camera.width}x{camera.height}")
     return image
+
+
+def _stored(path: Path) -> Array:
+    """What a file holds, as it is."""
+    return _array(path) if path.suffix in (".npy", ".npz") else _image(path, cv2.IMREAD_UNCHANGED)
 
 
 def _image(path: Path, flags: int) -> Array:
@@ -200,7 +215,7 @@ def _array(path: Path) -> Array:
 def _json(path: Path) -> Any:
     try:
         return json.loads(_bytes(path))
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadMessage(f"{path}: not JSON ({error})") from error
 
 

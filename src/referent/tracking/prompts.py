@@ -37,7 +37,7 @@ def inputs_from_prompt(
         labels = np.array(BOX_CORNER_LABELS)
         return PromptInputs(_on_square(corners, size_hw, image_size, device), _labels(labels, device))
     if prompt.points_xy is not None and prompt.point_labels is not None:
-        points = _checked_points(prompt, prompt.points_xy, prompt.point_labels)
+        points = _checked_points(prompt, prompt.points_xy, prompt.point_labels, size_hw)
         return PromptInputs(_on_square(points, size_hw, image_size, device), _labels(prompt.point_labels, device))
     if prompt.mask is not None:
         square = _square_mask(_checked_mask(prompt, prompt.mask, size_hw), image_size, device)
@@ -83,12 +83,18 @@ def _checked_box(prompt: Prompt, box_xyxy: Array, size_hw: tuple[int, int]) -> A
     return box_xyxy
 
 
-def _checked_points(prompt: Prompt, points_xy: Array, labels: Array) -> Array:
+def _checked_points(prompt: Prompt, points_xy: Array, labels: Array, size_hw: tuple[int, int]) -> Array:
     fits = points_xy.ndim == 2 and points_xy.shape[1] == 2 and labels.shape == points_xy.shape[:1]
     if not fits or not np.isfinite(points_xy).all() or not np.isin(labels, (0, 1)).all() or not (labels == 1).any():
         raise BadInstruction(
             f"prompt for {prompt.object_id!r}: points {points_xy.tolist()} with labels {labels.tolist()}; "
             "needed are N finite (x, y), a label 1 (inside) or 0 (outside) for each, and at least one inside"
+        )
+    inside_xy, (height, width) = points_xy[labels == 1], size_hw
+    if not ((inside_xy >= 0) & (inside_xy <= (width, height))).all(axis=1).any():  # (width, height): the last corner
+        raise BadInstruction(
+            f"prompt for {prompt.object_id!r}: the points {inside_xy.tolist()} (x, y) "
+            f"lie outside the {width}x{height} picture"
         )
     return points_xy
 

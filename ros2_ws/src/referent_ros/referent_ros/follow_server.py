@@ -42,6 +42,7 @@ class _Run:
     followed: Followed | None = None
     inbox: deque[tuple[FrameResult, TrackedObjectArray]] = field(default_factory=lambda: deque(maxlen=INBOX))
     stopped: str = ""  # why the node gave it up
+    forgotten: set[str] = field(default_factory=set)  # ids of its targets that somebody had forgotten
     header: Header = field(default_factory=Header)
     objects: list[TrackedObject] = field(default_factory=list)
 
@@ -76,6 +77,12 @@ class FollowServer:
     def note_words(self, words: str) -> None:
         """Remember what was said last, to tell goals what replaced them."""
         self._newest_words = words
+
+    def note_forgotten(self, object_id: str = "") -> None:
+        """Somebody asks that an object, or everything, be followed no more: told to goals that end by it."""
+        for run in self._runs:
+            ids = frozenset() if run.followed is None else run.followed.ids
+            run.forgotten |= ids & {object_id} if object_id else ids
 
     def on_result(self, result: FrameResult, tracks: TrackedObjectArray) -> None:
         """Take the news of one picture, from the pipeline's thread."""
@@ -153,7 +160,7 @@ class FollowServer:
         run.begun_ns = min(run.begun_ns, now_ns)  # a bag that begins again takes ROS time back
         timeout_ns = timeout.sec * 1_000_000_000 + timeout.nanosec
         if timeout_ns and now_ns - run.begun_ns >= timeout_ns:
-            last = f"; {run.objects[0].expression!r}: {run.objects[0].reason}" if run.objects else ""
+            last = f"; {run.objects[0].expression!r}: {run.objects[0].reason}" if run.objects else "; no picture came"
             return _Ending(Follow.Result.TIMED_OUT, f"not done within {timeout_ns / 1e9:g} s{last}")
         return None
 
@@ -173,7 +180,7 @@ class FollowServer:
         return None
 
     def _why_replaced(self, run: _Run) -> str:
-        if self._newest_words == run.goal.instruction:
+        if run.followed is not None and run.followed.ids <= run.forgotten:
             return f"what {run.goal.instruction!r} means was forgotten"
         return f"{self._newest_words!r} took its place"
 

@@ -49,8 +49,8 @@ class Listener:
         self._image_qos = QoSProfile(depth=IMAGE_QUEUE, reliability=reliability)
         compressed = config.input.image_transport == "compressed"
         self._image_type = CompressedImage if compressed else Image
-        self._color = "color/image_rect" + ("/compressed" if compressed else "")
-        self._depth = "depth/image_rect" + ("/compressedDepth" if compressed else "")
+        self._color = transported(node, "color/image_rect", "/compressed" if compressed else "")
+        self._depth = transported(node, "depth/image_rect", "/compressedDepth" if compressed else "")
         self._pairing = PairingHealth(
             node.resolve_topic_name(self._color),
             node.resolve_topic_name(self._depth),
@@ -184,6 +184,13 @@ class Listener:
     def _hand_over(self, frame: RgbdFrame | None) -> None:
         if frame is not None:
             self._live.put(frame)
+
+
+def transported(node: Node, base: str, suffix: str) -> str:
+    """The topic of a transport: where its base topic is remapped to, as in image_transport, unless it is so itself."""
+    name = base + suffix
+    remapped_itself = node.resolve_topic_name(name) != node.resolve_topic_name(name, only_expand=True)
+    return name if remapped_itself else node.resolve_topic_name(base) + suffix
 
 
 def wants_transforms(config: Config) -> bool:

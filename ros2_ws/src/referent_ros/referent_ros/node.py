@@ -63,7 +63,7 @@ class ReferentNode(LifecycleNode):
         self._finalized = False
         self._health = OutputHealth()
         self._goals = FollowServer(self, self._active_pipeline)
-        self._requests = Services(self, self._active_pipeline, lambda: self._memory, self._goals.note_words)
+        self._requests = Services(self, self._active_pipeline, lambda: self._memory, self._goals.note_forgotten)
         self._recall = RecallServices(
             self,
             lambda: self._memory,

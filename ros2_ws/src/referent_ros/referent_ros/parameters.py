@@ -26,6 +26,8 @@ Value = TypeVar("Value", bool, int, float, str)
 def declare_config(node: Node) -> Config:
     """Declare one parameter per setting; the settings as launched. Raises ConfigError."""
     _refuse_unknown(node)
+    given = node._parameter_overrides  # rclpy has no public way to list what was given
+    given.update({name: _off_for_false(value) for name, value in given.items()})
     changes = {}
     for item in flatten(Config()):
         try:
@@ -46,6 +48,7 @@ class Settings:
         self._known = {item.name for item in flatten(self.config)}
         self._is_built = is_built
         self._changed = changed
+        node.add_pre_set_parameters_callback(lambda wanted: [_off_for_false(each) for each in wanted])
         node.add_on_set_parameters_callback(self._check)
         node.add_post_set_parameters_callback(self._take)
 
@@ -71,6 +74,14 @@ class Settings:
 
     def _ours(self, parameters: Sequence[Parameter]) -> dict[str, object]:
         return {each.name: each.value for each in parameters if each.name in self._known}
+
+
+def _off_for_false(given: Parameter) -> Parameter:
+    """YAML, as which ROS reads values, takes the word off for false: undone where off is a choice."""
+    may_be_off = given.value is False and any(
+        "off" in item.info.choices for item in flatten(Config()) if item.name == given.name
+    )
+    return Parameter(given.name, value="off") if may_be_off else given
 
 
 def declare(node: Node, name: str, default: Value, meaning: str) -> Value:
@@ -118,7 +129,7 @@ def _integer_range(item: Setting) -> list[IntegerRange]:
 def _refuse_unknown(node: Node) -> None:
     """rclpy ignores a misspelt parameter silently; here it is an error, as in a settings file."""
     groups = {group.name for group in fields(Config)}
-    overrides = node._parameter_overrides  # rclpy has no public way to list what was given
+    overrides = node._parameter_overrides
     given = {name: override.value for name, override in overrides.items() if name.split(".")[0] in groups}
     known = {item.name for item in flatten(Config())}
     load_config(None, {name: value for name, value in given.items() if name not in known})

@@ -51,12 +51,12 @@ class Services:
         node: Node,
         live: Callable[[], LivePipeline | None],
         memory: Callable[[], ObjectMemory | None],
-        note_words: Callable[[str], None],
+        note_forgotten: Callable[[str], None],
     ) -> None:
         self._node = node
         self._live = live
         self._memory = memory
-        self._note_words = note_words
+        self._note_forgotten = note_forgotten  # is told what is about to be: an id, or "" for everything
         group = ReentrantCallbackGroup()  # a request that waits for the pipeline must not hold up others
         for kind, name, handle in (
             (Correct, "~/correct", self._correct),
@@ -96,6 +96,7 @@ class Services:
             done.append(f"{memory_id!r} is not remembered any more")
         if object_id:
             live = self._active()
+            self._note_forgotten(object_id)
             if not await answered(live.ask(lambda pipeline: pipeline.forget(object_id)), self._node):
                 raise BadInstruction("; ".join([*done, f"no object {object_id!r} is followed; see ~/tracks"]))
             done.append(f"{object_id!r} is not followed any more")
@@ -107,11 +108,14 @@ class Services:
         return f"the grounder is asked about {len(response.ids)} objects with the next pictures"
 
     async def _reset(self, request: Reset.Request, response: Reset.Response) -> str:
-        memory = self._memory() if request.memory else None
+        live, memory = self._live(), self._memory() if request.memory else None
+        if live is None and memory is None:
+            raise ReferentError(NOT_ACTIVE)
         if memory is not None:
             memory.clear()
-        self._note_words("a reset")
-        await answered(self._active().ask(lambda pipeline: pipeline.reset()), self._node)
+        if live is not None:
+            self._note_forgotten("")
+            await answered(live.ask(lambda pipeline: pipeline.reset()), self._node)
         return "nothing is followed" if memory is None else "nothing is followed, and nothing remembered"
 
 

@@ -26,6 +26,7 @@ _FOUND_SCORE, _KEPT_SCORE = 0.45, 0.35  # what is not the model scores up to 0.5
 _RIVAL_SCORE = 0.04  # a different pose that scores this close is as likely
 _RIVAL_RAD, _RIVAL_SHARE = np.deg2rad(20.0), 0.15
 _RIVALS = 3
+_THINNEST_M = 0.001
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +103,10 @@ def nearest_equivalent(fit: ModelFit, previous: Array, model: ObjectModel) -> Mo
 
 
 def model_box(fit: ModelFit, model: ObjectModel) -> OrientedBox:
-    """The model's own box, posed."""
+    """The model's own box, posed; a sheet's is as thick as a thing at least is to planners."""
     camera_from_object = fit.camera_from_model @ rigid(np.eye(3), model.center_m)
-    return OrientedBox(camera_from_object, model.size_m.copy(), fit.point_count, fit.orientation_known)
+    size_m = np.maximum(model.size_m, _THINNEST_M)
+    return OrientedBox(camera_from_object, size_m, fit.point_count, fit.orientation_known)
 
 
 def _view(

@@ -107,11 +107,14 @@ def _read_points(path: Path) -> Array:
         if path.suffix.lower() == ".npy":
             points = np.load(path, allow_pickle=False, mmap_mode="r")  # makes no more room than the file has
         else:
-            points = np.loadtxt(path, delimiter="," if "," in path.read_text()[:1000] else None, ndmin=2)
+            text = path.read_text()
+            if not text.strip():
+                raise ValueError("the file is empty")
+            points = np.loadtxt(text.splitlines(), delimiter="," if "," in text[:1000] else None, ndmin=2)
         points = np.asarray(points, np.float64)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, EOFError) as error:
         raise ConfigError(f"{path}: not a list of points ({error}); one point x y z per line is needed") from error
     if points.ndim != 2 or points.shape[1] < 3:
         raise ConfigError(f"{path}: an array {points.shape} is no list of points; (N, 3) is needed")

@@ -233,8 +233,14 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _resolved(config: GrounderConfig) -> ModelEntry:
-    entry = resolve(config.model)
+def check_model(config: GrounderConfig) -> None:
+    """That the model can be loaded, as far as its files' names and sizes tell. Raises WeightsMissing, ConfigError."""
+    _resolved(config, contents=False)
+    _device(config.device)
+
+
+def _resolved(config: GrounderConfig, *, contents: bool = True) -> ModelEntry:
+    entry = resolve(config.model, contents=contents)
     if entry.kind != KIND:
         raise ConfigError(
             f"grounder.model: {config.model!r} is a {entry.kind} model, the qwen3_vl backend needs one of {KIND}"
