@@ -491,5 +491,5 @@ def test_a_value_is_not_looked_for_in_a_picture_in_color(files):
 def test_a_map_of_probabilities_is_no_mask_and_is_told_from_labels(files):
     sure = cv2.GaussianBlur(RENDER.mask.astype(np.float32), (0, 0), 40.0)
     a_png(files["mask"], np.round(sure / sure.max() * 250).astype(np.uint8))
-    with pytest.raises(BadMessage, match="values up to 250 are no mask; .* such as above 125"):
+    with pytest.raises(BadMessage, match=r"values up to 250 are no mask; .* such as above 125"):
         pose_from_files(**files)
