@@ -34,14 +34,7 @@ from referent.ports import GroundingFailure, Tracker, Worker
 from referent.sources.simulation.scenes import named_scene
 from referent.sources.simulation.simulate import simulate
 from referent.tracking.sam2_tracker import Sam2Tracker
-from referent.types import (
-    Array,
-    GroundingRequest,
-    Prompt,
-    RegroundReason,
-    RgbdFrame,
-    Target,
-)
+from referent.types import Array, GroundingRequest, Prompt, RegroundReason, RgbdFrame, Target
 from referent.weights import resolve
 
 SCENE, FPS = "tabletop", 10

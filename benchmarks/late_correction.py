@@ -47,14 +47,7 @@ from referent.sources.simulation.simulate import simulate
 from referent.sources.simulation.truth import ObjectTruth, SimulatedFrame
 from referent.tracking.engine import Sam2Engine
 from referent.tracking.sam2_tracker import Sam2Tracker
-from referent.types import (
-    Array,
-    GroundingRequest,
-    Prompt,
-    RegroundReason,
-    RgbdFrame,
-    Target,
-)
+from referent.types import Array, GroundingRequest, Prompt, RegroundReason, RgbdFrame, Target
 from referent.weights import resolve
 
 TRACK_ID = "1"

@@ -18,14 +18,7 @@ from referent.grounding.workers import NoWorker, ReplayWorker
 from referent.pipeline import Pipeline
 from referent.ports import PromptOutcome
 from referent.settings import override
-from referent.types import (
-    FrameResult,
-    Prompt,
-    RgbdFrame,
-    TrackedMask,
-    TrackHealth,
-    TrackState,
-)
+from referent.types import FrameResult, Prompt, RgbdFrame, TrackedMask, TrackHealth, TrackState
 
 RED, BLUE = (10, 10, 24, 24), (40, 20, 56, 40)
 

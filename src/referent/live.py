@@ -23,13 +23,7 @@ from referent.grounding.targets import Numbering
 from referent.pipeline import Pipeline
 from referent.ports import GroundingFailure
 from referent.tracking.release import exempt_from_search, free_unused_memory, return_free_memory
-from referent.types import (
-    Array,
-    FrameResult,
-    Grounding,
-    GroundingRequest,
-    RgbdFrame,
-)
+from referent.types import Array, FrameResult, Grounding, GroundingRequest, RgbdFrame
 
 MAX_COMMANDS = 64
 TRANSFORM_POLL_S = 0.005

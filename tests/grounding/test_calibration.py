@@ -25,13 +25,7 @@ from referent.grounding.calibration import SIZE, SQUARES, calibrate, calibration
 from referent.grounding.worker_choice import live_worker_from, replay_worker_from
 from referent.grounding.workers import health_of
 from referent.ports import GroundingFailure
-from referent.types import (
-    Grounding,
-    GroundingItem,
-    GroundingRequest,
-    RegroundReason,
-    Target,
-)
+from referent.types import Grounding, GroundingItem, GroundingRequest, RegroundReason, Target
 
 WIDTH, HEIGHT = SIZE
 Box = tuple[float, float, float, float]

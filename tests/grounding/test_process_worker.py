@@ -24,10 +24,7 @@ from referent.grounding.process_worker import ProcessWorker
 from referent.grounding.shared_pictures import PictureBoard, picture_from
 from referent.grounding.workers import Check
 from referent.ports import Grounder, GroundingFailure
-from referent.types import (
-    Array,
-    Grounding,
-)
+from referent.types import Array, Grounding
 
 SHARED = Path("/dev/shm")
 

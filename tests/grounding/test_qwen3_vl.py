@@ -34,13 +34,7 @@ from referent.grounding.score_calibration import FILE, Calibration, write_calibr
 from referent.sources.simulation.scenes import named_scene
 from referent.sources.simulation.simulate import simulate
 from referent.sources.simulation.truth import SimulatedFrame
-from referent.training.grounder_model import (
-    PICTURE_SIZES,
-    build_model,
-    build_processor,
-    build_tokenizer,
-    save_bundle,
-)
+from referent.training.grounder_model import PICTURE_SIZES, build_model, build_processor, build_tokenizer, save_bundle
 from referent.types import Grounding, Turn
 
 

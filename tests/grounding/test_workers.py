@@ -18,10 +18,7 @@ from referent.errors import ConfigError, GrounderUnavailable, WeightsMissing
 from referent.grounding.process_worker import ProcessWorker
 from referent.grounding.workers import NoWorker, ReplayWorker, ThreadWorker
 from referent.ports import Grounder, GroundingFailure
-from referent.types import (
-    GrounderHealth,
-    Grounding,
-)
+from referent.types import GrounderHealth, Grounding
 
 
 def slow_to_load() -> Grounder:

@@ -35,9 +35,7 @@ from referent.geometry.poses import rigid, rigid_inverse, rotation_from_quaterni
 from referent.sources.simulation.scenes import named_scene
 from referent.sources.simulation.simulate import simulate
 from referent.sources.simulation.truth import ObjectTruth, SimulatedFrame
-from referent.types import (
-    Array,
-)
+from referent.types import Array
 from referent_examples.approach import stands
 from referent_examples.goals import NotReached
 from referent_examples.navigate import NavigateNode

@@ -22,13 +22,7 @@ from referent.errors import ConfigError, GrounderUnavailable, ReferentError
 from referent.grounding.shared_pictures import PictureBoard, Slip, picture_from
 from referent.grounding.workers import START_TIMEOUT_S, Answer, Check, Waiting, answer_of, leave_off
 from referent.ports import Grounder, GroundingFailure
-from referent.types import (
-    Array,
-    GrounderHealth,
-    GroundingRequest,
-    Intrinsics,
-    RgbdFrame,
-)
+from referent.types import Array, GrounderHealth, GroundingRequest, Intrinsics, RgbdFrame
 
 RESTART_PAUSE_S = 1.0
 MAX_RESTART_PAUSE_S = 30.0

@@ -22,16 +22,7 @@ from referent.grounding.policy import (
     trust_after,
 )
 from referent.grounding.wording import is_lasting
-from referent.types import (
-    Array,
-    Candidate,
-    Provenance,
-    RegroundReason,
-    Target,
-    TrackedMask,
-    TrackState,
-    Turn,
-)
+from referent.types import Array, Candidate, Provenance, RegroundReason, Target, TrackedMask, TrackState, Turn
 
 WAITING = "waiting for the grounder"
 

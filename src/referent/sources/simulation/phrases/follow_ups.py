@@ -10,26 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from referent.sources.simulation.phrases.descriptions import (
-    Description,
-    adjective,
-    clause,
-    describe,
-    noun_phrase,
-)
+from referent.sources.simulation.phrases.descriptions import Description, adjective, clause, describe, noun_phrase
 from referent.sources.simulation.phrases.parts import PARTS_OF
 from referent.sources.simulation.phrases.places import placed, somewhere, split
 from referent.sources.simulation.phrases.singles import missing_description
-from referent.sources.simulation.phrases.view import (
-    Figure,
-    Figures,
-    Lead,
-    View,
-    bigger,
-    more_left,
-    nearer,
-    taller,
-)
+from referent.sources.simulation.phrases.view import Figure, Figures, Lead, View, bigger, more_left, nearer, taller
 from referent.sources.simulation.phrases.voice import Found, Voice, Wording
 from referent.sources.simulation.vocabulary import COLORS, PARTS
 

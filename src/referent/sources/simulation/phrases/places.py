@@ -5,11 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from referent.sources.simulation.phrases.descriptions import (
-    Description,
-    a_or_an,
-    plain_phrase,
-)
+from referent.sources.simulation.phrases.descriptions import Description, a_or_an, plain_phrase
 from referent.sources.simulation.phrases.singles import missing_description, unique_description
 from referent.sources.simulation.phrases.view import (
     Figure,
