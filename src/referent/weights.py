@@ -119,9 +119,9 @@ def status(entry: ModelEntry) -> str:
 
 
 def fetch(
-    name: str, models_dir: Path | None = None, *, on_progress: Callable[[str, int, int | None], None] | None = None
+    name: str, models_dir: Path | None = None, *, on_progress: Callable[[str, int, int], None] | None = None
 ) -> ModelEntry:
-    """Download the missing files of one model; `on_progress(file name, bytes so far, bytes in all or None)`.
+    """Download the missing files of one model; `on_progress(file name, bytes so far, bytes in all)`.
 
     A file appears under its name only when it is whole. Raises WeightsMissing.
     """
@@ -285,10 +285,11 @@ def _unknown(name: str, known: Mapping[str, ModelEntry]) -> str:
     return f"unknown model {name!r}; {hint}known: {', '.join(known)}; or give the path of a weights file or folder"
 
 
-def _download(entry: ModelEntry, file: ModelFile, on_progress: Callable[[str, int, int | None], None] | None) -> None:
+def _download(entry: ModelEntry, file: ModelFile, on_progress: Callable[[str, int, int], None] | None) -> None:
     import httpx
 
     assert file.url is not None
+    assert file.size_bytes is not None
     part = file.path.with_name(file.path.name + ".part")
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
@@ -296,7 +297,7 @@ def _download(entry: ModelEntry, file: ModelFile, on_progress: Callable[[str, in
             reply.raise_for_status()
             for block in reply.iter_bytes(1 << 20):
                 sink.write(block)
-                if file.size_bytes is not None and sink.tell() > file.size_bytes:
+                if sink.tell() > file.size_bytes:
                     raise WeightsMissing(f"{entry.name}: {file.url} sent more than the {file.size_bytes} bytes it has")
                 if on_progress is not None:
                     on_progress(file.path.name, sink.tell(), file.size_bytes)
