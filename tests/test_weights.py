@@ -132,6 +132,14 @@ def test_update_writes_the_hashes_of_a_retrained_model(
         weights.update("n", folder)
 
 
+def test_weights_that_would_run_code_are_refused_without_a_word_on_how_to_run_it(tmp_path: Path) -> None:
+    path = tmp_path / "m.pt"
+    torch.save({"model": Path("x")}, path)  # any object that is no tensor
+    with pytest.raises(WeightsMissing, match="Weights only load failed") as caught:
+        weights.read_state_dict(path)
+    assert "arbitrary code" not in str(caught.value)
+
+
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"<html>" * 99])
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 def test_damaged_weights_are_one_clear_line(suffix: str, damage: object, tmp_path: Path) -> None:

@@ -172,6 +172,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes surface as whatever the reader stumbled over
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = reason.split(" In PyTorch ")[0]  # which goes on to say how to load it without any safety
         raise WeightsMissing(f"{path} cannot be read as weights ({reason}); fetch or copy it again") from error
     tensors = content.get("model") if isinstance(content, dict) else None
     if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):

@@ -295,3 +295,12 @@ def test_axes_do_not_flip_while_the_object_turns(shape, size_m):
         render = a_render(size_m, shape=shape, yaw_deg=8.0 * step, noise_px=0.1, seed=step)
         boxes.append(the_pose(render, previous=boxes[-1] if boxes else None).box)
     assert jumps_deg(boxes).max() < 15
+
+
+@pytest.mark.parametrize("erode_px", [0, 5, 10])
+def test_a_wide_border_is_left_out_when_asked_for_and_the_size_stays(erode_px):
+    render = a_render(noise_px=0.05)
+    pose = estimate_pose(render.frame, render.mask, GeometryConfig(erode_px=erode_px), up_in_camera=render.up_in_camera)
+    np.testing.assert_allclose(pose.box.size_m, render.size_m, atol=0.008)
+    if erode_px == 10:
+        assert pose.box.point_count < 0.75 * np.count_nonzero(render.mask)

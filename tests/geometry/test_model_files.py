@@ -175,3 +175,22 @@ def test_a_label_means_the_model_that_its_last_words_name() -> None:
     assert model_for("mug rack", models) is None
     assert model_for("smug", models) is None
     assert model_for("", models) is None
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("the mug left of the bowl", "mug"),
+        ("red mug, on the bowl's left side", "red mug"),
+        ("the object behind the mug", None),
+        ("the left mug", "mug"),
+        ("mug in the front right", "mug"),
+        ("the right one of the mugs", None),
+        ("the bottle of water next to the mug", "bottle"),
+        ("a bottle of milk", "bottle of milk"),
+        ("the thing that is not the bowl", None),
+    ],
+)
+def test_what_a_label_says_of_other_things_does_not_choose_the_model(label: str, name: str | None) -> None:
+    models = {name: name for name in ("bowl", "mug", "red mug", "bottle", "bottle of milk", "water")}
+    assert model_for(label, models) == name

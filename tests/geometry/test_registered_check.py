@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from referent.geometry.registered_check import RegistrationWatch, registration_shift
+from referent.posing.from_files import PosePictures, poses_from_files
 from referent.sources.simulation.scenes import named_scene
 from referent.sources.simulation.simulate import simulate
 from referent.types import Array, Intrinsics, RgbdFrame
@@ -148,3 +150,20 @@ def test_pictures_of_any_size_are_looked_at() -> None:
         assert found is None or not found.misfit
     tiny = RgbdFrame(0, "c", frame.rgb[:2, :2].copy(), frame.depth_m[:2, :2].copy(), Intrinsics(2, 2, 1, 1, 1, 1))
     watched([tiny])
+
+
+def test_one_picture_of_depth_that_does_not_fit_is_told_of_with_its_pose(tmp_path: Path) -> None:
+    (shot,) = simulate(named_scene("tabletop", SEEDS[1]), frames=1)
+    camera = shot.frame.intrinsics
+    (tmp_path / "camera.json").write_text(json.dumps(asdict(camera)))
+    cv2.imwrite(str(tmp_path / "color.png"), shot.frame.rgb[..., ::-1])
+    cv2.imwrite(
+        str(tmp_path / "mask.png"), (shot.truth.instance_ids == shot.truth.objects[0].instance_id) * np.uint8(1)
+    )
+    pictures = PosePictures(tmp_path / "color.png", tmp_path / "depth.npy", tmp_path / "camera.json")
+    for shift_px, told in ((0, 0), (35, 1)):
+        np.save(tmp_path / "depth.npy", moved(shot.frame.depth_m, x=shift_px))
+        said: list[str] = []
+        poses_from_files(pictures, [tmp_path / "mask.png"], warn=said.append)
+        assert len(said) == told
+        assert all("depth.npy: does not fit color" in line and "--depth-camera" in line for line in said)

@@ -12,7 +12,7 @@ from doubles import ColorGrounder, FaultyGrounder, PatientGrounder, ScriptedWork
 from questions import RED_BOX, a_request
 
 from referent.config import GrounderConfig
-from referent.errors import ConfigError, GrounderUnavailable, WeightsMissing
+from referent.errors import BadMessage, ConfigError, GrounderUnavailable, WeightsMissing
 from referent.grounding import fallback
 from referent.grounding.fallback import FallbackGrounder, FallbackWorker, in_order, name_of
 from referent.grounding.process_worker import ProcessWorker
@@ -240,9 +240,13 @@ def test_an_unknown_fallback_is_refused_before_anything_starts() -> None:
         ({"model": "/no/where.safetensors"}, WeightsMissing, "does not exist"),
         ({"model": "referent-sam2-small"}, ConfigError, "is a sam2 model"),
         ({"backend": "openai_server", "url": "http://x/v1", "fallback": "qwen3_vl:lost"}, WeightsMissing, "'lost'"),
+        ({"backend": "openai_server"}, ConfigError, r"grounder\.url"),
+        ({"backend": "openai_server", "url": "file:///etc/passwd"}, ConfigError, r"grounder\.url"),
+        ({"backend": "scripted"}, ConfigError, r"grounder\.script"),
+        ({"backend": "scripted", "script": "/no/file"}, BadMessage, "/no/file cannot be read"),
     ],
 )
-def test_a_local_model_that_is_not_there_is_told_before_anything_starts(
+def test_a_grounder_without_what_it_needs_is_told_before_anything_starts(
     settings: dict[str, str], error: type[Exception], why: str
 ) -> None:
     with pytest.raises(error, match=why):

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
 from painted import painted
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from robot import Robot, a_robot
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
+from tf2_msgs.msg import TFMessage
 
 from referent.types import FrameResult, GrounderHealth, RgbdFrame
 from referent_ros import camera_messages
 from referent_ros.diagnostics import InputHealth, Inputs, OutputHealth, input_status
+from referent_ros.memory_use import memory_in_use
 from referent_ros.pairing import PairingHealth
 
 OK, WARN, ERROR = b"\x00", b"\x01", b"\x02"
@@ -109,10 +116,37 @@ def test_a_publisher_that_could_not_be_heard_is_forgotten_when_it_leaves() -> No
         best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         tablet = robot.node.create_publisher(String, "instruction", best_effort)
         status = robot.wait_for_diagnosis("input", "/instruction: the publisher's QoS does not fit (reliability)")
-        assert "qos_overrides./instruction" in status.message
+        assert "see `ros2 topic info -v /instruction`" in status.message
         robot.node.destroy_publisher(tablet)
         robot.heard["diagnostics"].clear()
         robot.wait_for(lambda: (now := robot.diagnosis("input")) is not None and "QoS" not in now.message)
+
+
+def test_one_of_two_publishers_that_cannot_be_heard_is_told_while_the_other_is() -> None:
+    with a_robot(output__frame="base_link") as robot:
+        best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+        robot.node.create_publisher(TFMessage, "/tf", best_effort)
+        frame = painted(0, RED)
+        stamp = robot.header(frame).stamp
+
+        def told() -> bool:
+            robot.tf.publish(camera_messages.transform_message(stamp, "base_link", frame.camera_frame, np.eye(4)))
+            status = robot.diagnosis("input")
+            values = {} if status is None else {pair.key: pair.value for pair in status.values}
+            return float(values.get("/tf rate_hz", 0)) > 0 and "/tf: the publisher's QoS does not fit" in status.message
+
+        robot.wait_for(told)
+
+
+def test_simulated_time_that_nobody_publishes_is_told() -> None:
+    with a_robot(use_sim_time=True) as robot:
+        status = robot.wait_for_diagnosis("input", "use_sim_time is set and nothing came on /clock")
+        clock = robot.publisher(Clock, "/clock")
+        robot.wait_for(clock.get_subscription_count)
+        clock.publish(Clock(clock=Time(sec=5)))
+        robot.heard["diagnostics"].clear()
+        robot.wait_for(lambda: (now := robot.diagnosis("input")) is not None and "/clock" not in now.message)
+        assert status.level == ERROR, "no picture came either"
 
 
 def test_a_listener_that_heard_nothing_is_forgotten_when_it_leaves() -> None:
@@ -129,6 +163,13 @@ def test_a_grounder_that_loads_its_model_says_so() -> None:
     health.note_result(FrameResult(1, "camera", (), grounder=GrounderHealth("starting")), 0.1, 0.05)
     status = next(each for each in health.statuses(1.0, {}) if each.name == "grounder")
     assert (status.level, status.message) == (OK, "starting: questions wait until its model is loaded")
+
+
+def test_memory_on_the_gpu_is_told_where_there_is_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(memory_in_use()) == {"memory_mb"}
+    cuda = SimpleNamespace(is_initialized=lambda: True, memory_reserved=lambda: 338_000_000)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    assert memory_in_use()["gpu_memory_mb"] == 338
 
 
 def test_an_inactive_node_tells_nothing_of_the_grounder_it_had_and_a_finalized_one_that_it_is() -> None:

@@ -62,10 +62,11 @@ def test_a_manager_brings_the_node_up_down_and_up_again() -> None:
         robot.show(painted(1, RED))
 
 
-def test_an_impossible_transition_is_refused_and_the_node_lives_on() -> None:
+def test_an_impossible_transition_is_refused_and_the_node_lives_on(capfd: pytest.CaptureFixture[str]) -> None:
     with a_robot() as robot:
         manager = Manager(robot)
         assert not manager.request(Transition.TRANSITION_ACTIVATE)
+        assert "the transition 'activate' is refused: it does not begin at the state 'active'" in capfd.readouterr().err
         assert manager.state() == "active"
         robot.show(painted(0, RED))
 

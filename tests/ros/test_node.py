@@ -86,6 +86,8 @@ def test_people_see_an_overlay_and_markers_while_they_look() -> None:
         assert clear.action == Marker.DELETEALL
         assert (box.type, box.pose, box.scale) == (Marker.CUBE, track.pose.pose, track.size)
         assert name.text == "1 the red block: tracking"
+        assert name.pose.position.y < box.pose.position.y - box.scale.y / 2, "above, where y points down"
+        assert name.pose.position.z == box.pose.position.z
 
 
 def test_a_label_value_belongs_to_one_track_for_life_and_label_info_says_whose() -> None:

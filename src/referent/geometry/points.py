@@ -85,7 +85,7 @@ def object_mask(patch: Patch, config: GeometryConfig) -> Array:
     kept = one_object(inside & patch.known & ~patch.edge, patch)
     if np.count_nonzero(kept) < config.min_points:  # a thin object: its border is all there is
         kept = one_object(patch.mask & patch.known & ~patch.edge, patch)
-    if _falls_short(kept, patch.mask):  # so has it parts that are, such as the shaft of a screwdriver
+    if _falls_short(kept, patch.mask, config.erode_px):  # so has it parts that are, such as the shaft of a screwdriver
         near = _as_near(kept, patch) & patch.known & patch.mask
         kept = kept | one_object(kept | (near & (~patch.edge | _agreeing(patch))), patch)
     return kept
@@ -99,14 +99,15 @@ def _as_near(kept: Array, patch: Patch) -> Array:
         return np.asarray(np.abs(patch.depth_m - middle_m) <= _DEEP * width_px * middle_m / patch.fx)
 
 
-def _falls_short(kept: Array, mask: Array) -> bool:
+def _falls_short(kept: Array, mask: Array, erode_px: int) -> bool:
     """Whether cleaning took off more than a border: the mask goes on well beyond what is kept."""
+    asked_px = max(0, erode_px - 1)  # a wider border was asked for: that is not short
     if not kept.any():
         return False
     for axis in (0, 1):
         seen, masked = np.flatnonzero(kept.any(axis=axis)), np.flatnonzero(mask.any(axis=axis))
         beyond_px = max(seen[0] - masked[0], masked[-1] - seen[-1])
-        if beyond_px > max(_SHORT_PX, _SHORT_SHARE * (np.ptp(masked) + 1)):
+        if beyond_px - asked_px > max(_SHORT_PX, _SHORT_SHARE * (np.ptp(masked) + 1)):
             return True
     return False
 

@@ -33,12 +33,15 @@ def replay_worker_from(config: GrounderConfig, *, latency_ns: int) -> Worker:
 def live_worker_from(config: GrounderConfig) -> Worker:
     """For a robot: local models run in a process of their own, servers are waited for on a thread.
 
-    Raises ConfigError for an unknown backend, WeightsMissing for a local model that is not there.
+    Raises ConfigError for an unknown backend, WeightsMissing for a local model that is not there, and whatever else a
+    backend raises that lacks what it needs.
     """
     configs = in_order(config)
     for each in configs:  # here and now: the worker would tell only when first asked
         backends.check(each)
-        if each.backend == "qwen3_vl":
+        if each.backend in backends.THREADED:
+            backends.create(each).close()
+        elif each.backend == "qwen3_vl":
             check_model(each)
     members = [(name_of(each), _live(each), each.timeout_s) for each in configs]
     return _recorded(members[0][1] if len(members) == 1 else FallbackWorker(members), config)

@@ -138,7 +138,7 @@ class OutputHealth:
         with self._lock:
             silent_s = time.monotonic() - self._result_s
             starved = active and silent_s > max(TOLD_S, SLOW_STEPS * self._step_s)
-            why = f"no frame for {silent_s:.0f} s: {starved_by or 'see input'}"
+            why = f"no frame for {silent_s:.0f} s: {starved_by or 'see input, or the step at hand takes long'}"
             old = starved and self._newest is not None and self._newest.objects
             statuses = [
                 self._pipeline(seconds, counts, why if starved else ""),
@@ -243,7 +243,7 @@ def input_status(
         report |= {f"{each.topic} {what}": getattr(each, what) for what in ("total", "lost", "bad")}
         if each.last_fault:
             report[f"{each.topic} last fault"] = each.last_fault
-    complaints = [text for each in inputs.all for text in _complaints(each, *windows[each.topic], publishers)]
+    complaints = [text for each in inputs.all for text in _complaints(each, windows[each.topic][1], publishers)]
     complaints += [unpaired] if unpaired else []
     complaints += warnings
     hint = list(_lost_images(inputs, windows, publishers))
@@ -251,9 +251,9 @@ def input_status(
     return _status("input", level, "; ".join([*complaints, *hint]) or "all inputs arrive", report)
 
 
-def _complaints(health: InputHealth, count: int, faulty: bool, publishers: Mapping[str, int]) -> Iterable[str]:
-    if health.incompatible_policy and not count:
-        way_out = "see input.reliable" if health.needed else f"qos_overrides.{health.topic} changes what is asked for"
+def _complaints(health: InputHealth, faulty: bool, publishers: Mapping[str, int]) -> Iterable[str]:
+    if health.incompatible_policy:
+        way_out = "see input.reliable" if health.needed else f"see `ros2 topic info -v {health.topic}`"
         yield f"{health.topic}: the publisher's QoS does not fit ({health.incompatible_policy}); {way_out}"
     elif health.needed and health.silent:
         offered = publishers.get(health.topic, 0)

@@ -9,6 +9,7 @@ from copy import copy
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.clock import ROSClock
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -103,6 +104,9 @@ class Listener:
         pairing = self._pairing.report(self._intake.counts, time.monotonic())
         self.starved_by = f"nothing on {', '.join(inputs.missing)}" if inputs.missing else pairing.unpaired
         warnings = [*self._live.warnings, *pairing.complaints, *([] if raw is None else [raw])]
+        clock = self._node.get_clock()
+        if isinstance(clock, ROSClock) and clock.ros_time_is_active and clock.now().nanoseconds == 0:
+            warnings.append("use_sim_time is set and nothing came on /clock: goals have no timeouts; play with --clock")
         return input_status(
             inputs, seconds, publishers=publishers, values=values, warnings=warnings, unpaired=pairing.unpaired
         )

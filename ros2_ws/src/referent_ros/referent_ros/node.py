@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -28,6 +27,7 @@ from referent.types import FrameResult, RgbdFrame
 from referent_ros.diagnostics import OutputHealth, lifecycle_status, memory_status, output_status
 from referent_ros.follow_server import FollowServer
 from referent_ros.listening import LOG_PERIOD_S, Listener
+from referent_ros.memory_use import memory_in_use
 from referent_ros.parameters import Settings, declare
 from referent_ros.publishers import Publishers
 from referent_ros.recalling import RecallServices
@@ -241,7 +241,7 @@ class ReferentNode(LifecycleNode):
             active=listener is not None,
             starved_by="" if listener is None else listener.starved_by,
         )
-        statuses.append(lifecycle_status(self._state_label(), self._fault, {"memory_mb": _memory_mb()}))
+        statuses.append(lifecycle_status(self._state_label(), self._fault, memory_in_use()))
         if self._memory is not None:
             statuses.append(memory_status(len(self._memory), self._memory.counts))
         if self._outputs is not None:
@@ -258,12 +258,6 @@ class ReferentNode(LifecycleNode):
         if self._finalized:
             return "finalized"
         return "unconfigured" if self._outputs is None else "inactive"
-
-
-def _memory_mb() -> int:
-    """Resident memory of this process."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE") // 1_000_000
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -30,7 +30,9 @@ def markers_message(result: FrameResult) -> MarkerArray:
     for number, tracked in enumerate(result.objects):
         pose = located(tracked, result)
         if pose is not None:
-            markers += [_box(tracked, pose.pose, header, number), _name(tracked, pose.pose, header, number)]
+            optical = header.frame_id == result.camera_frame  # z looks away from the camera and y down (REP 103)
+            name = _name(tracked, pose.pose, header, number, optical=optical)
+            markers += [_box(tracked, pose.pose, header, number), name]
     return MarkerArray(markers=markers)
 
 
@@ -46,15 +48,16 @@ def _box(tracked: TrackedObject, pose: Pose, header: Header, number: int) -> Mar
     )
 
 
-def _name(tracked: TrackedObject, pose: Pose, header: Header, number: int) -> Marker:
-    size = size_message(tracked)
-    above = pose.position.z + max(size.x, size.y, size.z) / 2 + GAP_M
+def _name(tracked: TrackedObject, pose: Pose, header: Header, number: int, *, optical: bool) -> Marker:
+    size, at = size_message(tracked), pose.position
+    above = max(size.x, size.y, size.z) / 2 + GAP_M
+    place = Point(x=at.x, y=at.y - above, z=at.z) if optical else Point(x=at.x, y=at.y, z=at.z + above)
     return Marker(
         header=header,
         ns="names",
         id=number,
         type=Marker.TEXT_VIEW_FACING,
-        pose=Pose(position=Point(x=pose.position.x, y=pose.position.y, z=above)),
+        pose=Pose(position=place),
         scale=Vector3(z=TEXT_HEIGHT_M),
         color=_color(tracked, 1.0),
         text=f"{tracked.target.id} {tracked.target.expression}: {tracked.state.value}",

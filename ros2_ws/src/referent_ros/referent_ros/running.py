@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Protocol, cast
 
 import rclpy
+from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
@@ -22,6 +23,12 @@ from referent_ros.left_overs import remove_dead_segments
 
 DONE, WRONG_INPUT = 0, 2
 LAST_SPINS = 50
+_TRANSITIONS = {
+    Transition.TRANSITION_CONFIGURE: "configure",
+    Transition.TRANSITION_CLEANUP: "cleanup",
+    Transition.TRANSITION_ACTIVATE: "activate",
+    Transition.TRANSITION_DEACTIVATE: "deactivate",
+}
 
 
 class Runnable(Protocol):
@@ -93,7 +100,10 @@ def refuse_illegal_transitions(node: LifecycleNode) -> None:
         try:
             return answer(request, response)
         except rclpy_implementation.RCLError as error:
-            node.get_logger().error(f"transition {request.transition.id} refused: {error}")
+            name = request.transition.label or _TRANSITIONS.get(request.transition.id, str(request.transition.id))
+            label = node._state_machine.current_state[1]  # rclpy has no public way to ask
+            node.get_logger().error(f"the transition {name!r} is refused: it does not begin at the state {label!r}")
+            node.get_logger().debug(str(error))
             response.success = False
             return response
 
