@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from referent.building import build_pipeline, replay_worker
 from referent.config import Config
-from referent.pipeline import build_pipeline, replay_worker
 from referent.replay import models_of
 from referent.sources.simulation.scenes import named_scene
 from referent.sources.simulation.simulate import simulate

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import tempfile
@@ -20,6 +19,8 @@ from typing import Any
 import torch
 from tracker_bench import cases
 from tracker_bench.report import lines_of
+
+from referent.benching import write_json
 
 
 def measure(*, against: Sequence[str] = cases.RIVALS, plan: cases.Plan = cases.FULL, only: str = "") -> dict[str, Any]:
@@ -76,9 +77,7 @@ def main() -> None:
     plan = replace(plan, cases=tuple(replace(case, **changes) for case in plan.cases))
     measured = measure(against=[name for name in args.against.split(",") if name], plan=plan, only=args.only)
     print(table(measured))
-    if args.json is not None:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(measured, indent=2) + "\n")
+    write_json(args.json, measured)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ during which it generated from beginning to end. What else computes on the machi
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import time
@@ -25,25 +24,17 @@ import numpy as np
 import torch
 from tracker_bench.race import device_wait
 
+from referent.benching import write_json
+from referent.building import live_worker
 from referent.config import Config, load_config
 from referent.errors import ConfigError, GrounderUnavailable, ReferentError
 from referent.grounding.backends import THREADED
 from referent.grounding.workers import health_of
-from referent.pipeline import live_worker
+from referent.ports import GroundingFailure, Tracker, Worker
 from referent.sources.simulation.scenes import named_scene
 from referent.sources.simulation.simulate import simulate
 from referent.tracking.sam2_tracker import Sam2Tracker
-from referent.types import (
-    Array,
-    GroundingFailure,
-    GroundingRequest,
-    Prompt,
-    RegroundReason,
-    RgbdFrame,
-    Target,
-    Tracker,
-    Worker,
-)
+from referent.types import Array, GroundingRequest, Prompt, RegroundReason, RgbdFrame, Target
 from referent.weights import resolve
 
 SCENE, FPS = "tabletop", 10
@@ -233,9 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parsed(arguments)
     measured = measure(options)
     print(table(measured))
-    if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(measured, indent=2) + "\n")
+    write_json(options.json, measured)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ the time its loading takes alone, what was remembered is remembered, and no shar
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -33,6 +32,7 @@ from soak.processes import Stage, dead_shared_memory, grounder_of, segments, sha
 from soak.runs import FPS, SIZE_WH, node_parameters, parameters
 from soak.witness import Witness, witness
 
+from referent.benching import write_json
 from referent.errors import ReferentError
 
 VICTIMS = ("node", "grounder", "server", "camera")
@@ -128,9 +128,7 @@ def main() -> int:
         rows += rows_of(victim, kills, load_s, left)
         told[victim] = {"load_s": load_s, "left": sorted(left), "kills": [asdict(kill) for kill in kills]}
         print(in_columns(rows_of(victim, kills, load_s, left)), flush=True)
-    if given.json:
-        facts = {"machine": machine(), "rows": [asdict(row) for row in rows], **told}
-        given.json.write_text(json.dumps(facts, indent=1) + "\n")
+    write_json(given.json, {"machine": machine(), "rows": [asdict(row) for row in rows], **told})
     return int(any(row.holds is False for row in rows))
 
 

@@ -23,7 +23,6 @@ chance, keeps it, and the corrected one does not.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -36,17 +35,19 @@ import numpy as np
 import torch
 from late_correction_pictures import Marks, Shot, draw_strip, write_video
 
+from referent.benching import write_json
 from referent.config import Config, TrackerConfig
 from referent.errors import ReferentError
 from referent.evaluation.metrics import region_j
 from referent.grounding.backends import create
 from referent.grounding.boxes import box_iou
+from referent.ports import Grounder
 from referent.sources.simulation.scenes import KINDS, SCENE_NAMES, named_scene, sample_scene
 from referent.sources.simulation.simulate import simulate
 from referent.sources.simulation.truth import ObjectTruth, SimulatedFrame
 from referent.tracking.engine import Sam2Engine
 from referent.tracking.sam2_tracker import Sam2Tracker
-from referent.types import Array, Grounder, GroundingRequest, Prompt, RegroundReason, RgbdFrame, Target
+from referent.types import Array, GroundingRequest, Prompt, RegroundReason, RgbdFrame, Target
 from referent.weights import resolve
 
 TRACK_ID = "1"
@@ -314,7 +315,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """As the module says."""
     args = parsed(arguments)
     found = measure(args)
-    (args.output / "late_correction.json").write_text(json.dumps(found, indent=1) + "\n")
+    write_json(args.output / "late_correction.json", found)
     print(summary(found))
 
 

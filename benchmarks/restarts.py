@@ -6,7 +6,6 @@ Run inside the sourced workspace: python benchmarks/restarts.py --rounds 50
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import sys
@@ -21,6 +20,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from referent.benching import write_json
 from referent.types import Intrinsics
 from referent_ros import camera_messages
 from referent_ros.node import ReferentNode
@@ -49,8 +49,7 @@ def main() -> int:
     first, last = rounds[min(WARM_UP, len(rounds) - 1)], rounds[-1]
     growth = {name: last[name] - first[name] for name in ("memory_mb", "threads", "processes", "files")}
     print("growth after the warm-up:", growth)
-    if given.json:
-        given.json.write_text(json.dumps({"rounds": rounds, "growth": growth}, indent=1) + "\n")
+    write_json(given.json, {"rounds": rounds, "growth": growth})
     return 0
 
 

@@ -11,17 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from referent.errors import FrameExpired, GrounderUnavailable, UnreadableReply
-from referent.types import (
-    Array,
-    Grounding,
-    GroundingFailure,
-    GroundingItem,
-    GroundingRequest,
-    Prompt,
-    PromptOutcome,
-    RgbdFrame,
-    TrackedMask,
-)
+from referent.ports import GroundingFailure, PromptOutcome
+from referent.types import Array, Grounding, GroundingItem, GroundingRequest, Prompt, RgbdFrame, TrackedMask
 
 COLORS = {"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200)}
 

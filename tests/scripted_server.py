@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -60,5 +61,18 @@ def sends(body: bytes, status: int = 200, **headers: str) -> Behaviour:
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         handler.wfile.write(body)
+
+    return behave
+
+
+def forever(block: bytes, *, start: bytes = b"", pause_s: float = 0.0) -> Behaviour:
+    """Blocks without an end, which is after 5 s."""
+
+    def behave(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(start or b"HTTP/1.0 200 OK\r\n\r\n")
+        deadline = time.monotonic() + 5.0
+        while time.monotonic() < deadline:
+            handler.wfile.write(block)
+            time.sleep(pause_s)
 
     return behave

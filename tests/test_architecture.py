@@ -11,10 +11,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "referent"
 LAYERS = [
-    {"types", "errors", "__init__"},
-    {"coded_size", "config", "config_options", "grey_png", "messages", "rvl", "settings", "weights"},
+    {"types", "ports", "errors", "__init__"},
+    {"coded_size", "config", "config_options", "grey_png", "messages", "rvl", "settings", "speech_config", "weights"},
     {"frames", "tracking", "grounding", "geometry", "memory", "speech"},
-    {"pipeline", "intake", "posing", "recall"},
+    {"building", "pipeline", "intake", "posing", "recall"},
     {"live", "sources", "evaluation", "replay", "training", "demo", "cli", "benching", "comparing"},
 ]
 ROOMS = LAYERS[2]

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from referent import cli
 from referent.benching import load_benchmark
 from referent.cli import main
 from referent.config import Config
@@ -120,3 +121,12 @@ def test_settings_of_one_run_are_given_by_name(block: list[str], capsys: pytest.
 def test_every_benchmark_has_what_the_command_calls(what: str, called: tuple[str, ...]) -> None:
     bench = load_benchmark(what)
     assert all(callable(getattr(bench, name)) for name in called)
+
+
+def test_progress_ends_its_line_with_the_last_byte(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    for done_bytes in (1_000_000, 3_000_000):
+        cli._progress("m.pt", done_bytes, 3_000_000)
+    assert capsys.readouterr().err == "\rm.pt: 1 of 3 MB\rm.pt: 3 of 3 MB\n"

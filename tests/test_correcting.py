@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
+from referent.building import build_pipeline, no_worker
 from referent.config import Config
 from referent.errors import BadInstruction
 from referent.grounding.regions import GivenRegion
-from referent.pipeline import Pipeline, build_pipeline, no_worker
+from referent.pipeline import Pipeline
 from referent.settings import override
 from referent.sources.simulation.scenes import named_scene
 from referent.sources.simulation.simulate import simulate

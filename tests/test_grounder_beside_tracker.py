@@ -11,7 +11,8 @@ import pytest
 from doubles import ColorTracker
 
 from referent.errors import ConfigError, GrounderUnavailable, ReferentError
-from referent.types import Grounding, GroundingFailure, GroundingRequest
+from referent.ports import GroundingFailure
+from referent.types import Grounding, GroundingRequest
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 SMALL = {"width": 64, "on_gpu": False}

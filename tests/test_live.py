@@ -13,14 +13,15 @@ import pytest
 from doubles import ColorGrounder, ColorTracker
 from painted import painted
 
+from referent import live as live_module
 from referent.config import Config, OutputConfig
-from referent.errors import BadInstruction, ReferentError, WeightsMissing
+from referent.errors import BadInstruction, GrounderUnavailable, ReferentError, WeightsMissing
 from referent.frames.transforms import TransformBuffer
 from referent.grounding.workers import ReplayWorker
 from referent.live import LivePipeline, Mailbox
 from referent.pipeline import Pipeline
 from referent.settings import override
-from referent.types import FrameResult, RgbdFrame, TrackState
+from referent.types import FrameResult, GroundingRequest, RegroundReason, RgbdFrame, Target, TrackState
 
 RED = {"red": (10, 10, 24, 24)}
 
@@ -196,6 +197,40 @@ def test_commands_are_refused_once_it_is_stopped_and_when_too_many_wait() -> Non
         running.stop()
         with pytest.raises(ReferentError, match="stopped"):
             running.ask(lambda pipeline: pipeline.reset()).result(20)
+
+
+def test_a_command_that_comes_while_it_stops_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    with live() as (running, _):
+        running.stop()
+        looks = iter([False])  # it was not closed yet when the command came
+        monkeypatch.setattr(Mailbox, "closed", property(lambda mailbox: next(looks, True)))
+        with pytest.raises(ReferentError, match="stopped"):
+            running.ask(lambda pipeline: pipeline.reset()).result(5)
+
+
+def test_a_question_from_beside_to_a_pipeline_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_module, "ASIDE_TIMEOUT_S", 0.1)
+    go_on = threading.Event()
+    with live() as (running, _):
+        running.ask(lambda pipeline: go_on.wait(20))
+        request = GroundingRequest((Target("", "the red block"),), painted(0, RED), RegroundReason.NEW)
+        with pytest.raises(GrounderUnavailable, match=r"0\.1 s"):
+            running.ground(request)
+        go_on.set()
+
+
+def test_a_pipeline_that_does_not_end_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(live_module, "STOP_TIMEOUT_S", 0.1)
+    go_on = threading.Event()
+    with live() as (running, _):
+        begun = threading.Event()
+        running.ask(lambda pipeline: (begun.set(), go_on.wait(20)))
+        assert begun.wait(20)
+        running.stop()
+        go_on.set()
+    assert "still at work after 0.1 s" in caplog.text
 
 
 def test_it_is_broken_after_ten_internal_faults_in_a_row_and_not_before() -> None:

@@ -10,13 +10,15 @@ import pytest
 from doubles import ColorGrounder, ColorTracker
 from painted import painted
 
+from referent.building import live_worker
 from referent.config import Config
 from referent.errors import BadInstruction, BadMessage, ConfigError, StalePrompt
 from referent.frames.transforms import TransformBuffer
 from referent.grounding.workers import NoWorker, ReplayWorker
-from referent.pipeline import Pipeline, live_worker
+from referent.pipeline import Pipeline
+from referent.ports import PromptOutcome
 from referent.settings import override
-from referent.types import FrameResult, Prompt, PromptOutcome, RgbdFrame, TrackedMask, TrackHealth, TrackState
+from referent.types import FrameResult, Prompt, RgbdFrame, TrackedMask, TrackHealth, TrackState
 
 RED, BLUE = (10, 10, 24, 24), (40, 20, 56, 40)
 

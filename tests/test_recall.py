@@ -10,10 +10,11 @@ from referent.errors import GrounderUnavailable
 from referent.grounding.backends import create
 from referent.memory import box_in_crop
 from referent.memory.crops import crop_of
+from referent.ports import GroundingFailure
 from referent.recall import asking, remembered_request
 from referent.sources.simulation.scenes import named_scene
 from referent.sources.simulation.simulate import simulate
-from referent.types import Array, Grounding, GroundingFailure, GroundingItem, GroundingRequest
+from referent.types import Array, Grounding, GroundingItem, GroundingRequest
 
 PICTURE = np.zeros((80, 120, 3), np.uint8)
 

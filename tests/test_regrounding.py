@@ -13,11 +13,11 @@ from painted import COLORS, painted
 from referent.config import Config
 from referent.errors import BadInstruction
 from referent.pipeline import Pipeline
+from referent.ports import GroundingFailure
 from referent.settings import override
 from referent.types import (
     FrameResult,
     Grounding,
-    GroundingFailure,
     GroundingItem,
     GroundingRequest,
     Prompt,

@@ -222,11 +222,11 @@ def _models(options: argparse.Namespace) -> int:
     return WRONG_INPUT if options.action == "verify" and broken else DONE
 
 
-def _progress(file: str, done_bytes: int, total_bytes: int | None) -> None:
+def _progress(file: str, done_bytes: int, total_bytes: int) -> None:
     """A line that counts megabytes, on a terminal only."""
     if sys.stderr.isatty():
-        total = f" of {total_bytes / 1e6:.0f}" if total_bytes else ""
-        print(f"\r{file}: {done_bytes / 1e6:.0f}{total} MB", end="", file=sys.stderr, flush=True)
+        end = "\n" if done_bytes == total_bytes else ""
+        print(f"\r{file}: {done_bytes / 1e6:.0f} of {total_bytes / 1e6:.0f} MB", end=end, file=sys.stderr, flush=True)
 
 
 def _add_config(commands: Any) -> None:

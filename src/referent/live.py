@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from referent.config import Config, OutputConfig
@@ -20,8 +21,9 @@ from referent.frames.transforms import TransformBuffer
 from referent.geometry.registered_check import RegistrationWatch
 from referent.grounding.targets import Numbering
 from referent.pipeline import Pipeline
+from referent.ports import GroundingFailure
 from referent.tracking.release import exempt_from_search, free_unused_memory, return_free_memory
-from referent.types import Array, FrameResult, Grounding, GroundingFailure, GroundingRequest, RgbdFrame
+from referent.types import Array, FrameResult, Grounding, GroundingRequest, RgbdFrame
 
 MAX_COMMANDS = 64
 TRANSFORM_POLL_S = 0.005
@@ -134,6 +136,8 @@ class LivePipeline:
         self._frames.close()
         if self._thread is not None:
             self._thread.join(timeout=STOP_TIMEOUT_S)
+            if self._thread.is_alive():
+                log.error("the pipeline is still at work after %g s and is left behind", STOP_TIMEOUT_S)
             self._thread = None
             free_unused_memory()
         self._refuse_commands()
@@ -170,6 +174,8 @@ class LivePipeline:
         else:
             self._commands.append(_Command(command, answer))
             self._frames.wake()
+            if self._frames.closed:  # since it was looked at: nobody may come for the command any more
+                self._refuse_commands()
         return answer
 
     def ground(self, request: GroundingRequest) -> Grounding | GroundingFailure:
@@ -177,7 +183,10 @@ class LivePipeline:
 
         Raises ReferentError when it is stopped or busy, or ASIDE_TIMEOUT_S are over.
         """
-        answer = self.ask(lambda pipeline: pipeline.ask_aside(request)).result(ASIDE_TIMEOUT_S)
+        try:
+            answer = self.ask(lambda pipeline: pipeline.ask_aside(request)).result(ASIDE_TIMEOUT_S)
+        except TimeoutError as error:
+            raise GrounderUnavailable(f"the pipeline was busy for {ASIDE_TIMEOUT_S:g} s") from error
         for _ in range(round(ASIDE_TIMEOUT_S / ASIDE_POLL_S)):
             done, _ = wait([answer], timeout=ASIDE_POLL_S)
             if done:
@@ -226,7 +235,7 @@ class LivePipeline:
                 taken = self._frames.take()
                 self._take_commands(pipeline)
                 if taken is not None:
-                    self._guarded(lambda taken=taken: self._process(pipeline, *taken))  # type: ignore[misc]
+                    self._guarded(partial(self._process, pipeline, *taken))
         finally:
             pipeline.close()
 
@@ -249,8 +258,7 @@ class LivePipeline:
             self._tidied_s = time.monotonic()
 
     def _take_commands(self, pipeline: Pipeline) -> None:
-        while self._commands:
-            command = self._commands.popleft()
+        while (command := self._next_command()) is not None:
             try:
                 command.answer.set_result(command.carry_out(pipeline))
             except ReferentError as error:
@@ -266,8 +274,14 @@ class LivePipeline:
             self._on_fault(str(error) if isinstance(error, ReferentError) else _internal(error))
 
     def _refuse_commands(self) -> None:
-        while self._commands:
-            self._commands.popleft().answer.set_exception(ReferentError("the pipeline was stopped"))
+        while (command := self._next_command()) is not None:
+            command.answer.set_exception(ReferentError("the pipeline was stopped"))
+
+    def _next_command(self) -> _Command | None:
+        try:
+            return self._commands.popleft()
+        except IndexError:  # another thread may have refused what was there
+            return None
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """The border of the pipeline thread: a fault is counted and told, and the next frame is taken."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -19,9 +19,8 @@ from referent.grounding.records import TargetRecord
 from referent.grounding.regions import GivenRegion
 from referent.grounding.shared_worker import SharedWorker
 from referent.grounding.supervisor import GroundingSupervisor
-from referent.grounding.worker_choice import live_worker_from, replay_worker_from
-from referent.grounding.workers import Answer, NoWorker
-from referent.tracking.sam2_tracker import Sam2Tracker
+from referent.grounding.workers import Answer
+from referent.ports import Tracker, Worker
 from referent.types import (
     Array,
     FrameResult,
@@ -32,11 +31,8 @@ from referent.types import (
     RgbdFrame,
     TrackedMask,
     TrackedObject,
-    Tracker,
     TrackState,
-    Worker,
 )
-from referent.weights import resolve
 
 REFUSALS = {  # why the tracker may not take an answer, and how it is counted
     FrameExpired: "answers_too_late",
@@ -308,33 +304,6 @@ class Pipeline:
         for object_id in object_ids:
             self._tracker.forget(object_id)
             self._poses.forget(object_id)
-
-
-def no_worker(config: Config) -> Worker:
-    """No grounder: only what is given as a box is followed."""
-    return NoWorker()
-
-
-def replay_worker(config: Config) -> Worker:
-    """For replay: an answer comes `grounding.replay_latency_s` of frame time after its question."""
-    latency_ns = round(config.grounding.replay_latency_s * 1e9)
-    return replay_worker_from(config.grounder, latency_ns=latency_ns)
-
-
-def live_worker(config: Config) -> Worker:
-    """For a robot: local models run in a process of their own, servers are waited for on a thread.
-
-    Raises ConfigError for an unknown backend.
-    """
-    return live_worker_from(config.grounder)
-
-
-def build_pipeline(
-    config: Config, *, make_worker: Callable[[Config], Worker] = live_worker, transforms: TransformBuffer | None = None
-) -> Pipeline:
-    """A pipeline with the tracker and the grounder that `config` names. Raises WeightsMissing, ConfigError."""
-    tracker = Sam2Tracker(config.tracker, resolve(config.tracker.model))
-    return Pipeline(config, tracker=tracker, worker=make_worker(config), transforms=transforms)
 
 
 class _Stopwatch:

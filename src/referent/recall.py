@@ -7,17 +7,8 @@ from collections.abc import Callable
 from referent.errors import GrounderUnavailable, UnreadableReply
 from referent.grounding.verification import KIND, probability_of_yes
 from referent.memory import box_in_crop
-from referent.types import (
-    Array,
-    Grounding,
-    GroundingFailure,
-    GroundingRequest,
-    Intrinsics,
-    LiveTrack,
-    RegroundReason,
-    RgbdFrame,
-    Target,
-)
+from referent.ports import GroundingFailure
+from referent.types import Array, Grounding, GroundingRequest, Intrinsics, LiveTrack, RegroundReason, RgbdFrame, Target
 
 Ground = Callable[[GroundingRequest], Grounding | GroundingFailure]
 

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from referent.building import build_pipeline, no_worker, replay_worker
 from referent.config import Config
 from referent.errors import ReferentError
 from referent.evaluation.recorder import Recorder
 from referent.evaluation.summary import versions
 from referent.geometry.registered_check import RegistrationWatch
 from referent.grounding.instructions import clean_instruction
-from referent.pipeline import Pipeline, build_pipeline, no_worker, replay_worker
+from referent.pipeline import Pipeline
 from referent.settings import to_tree
 from referent.sources.rosbag import BagSource, read_bag
 from referent.types import FrameResult, RgbdFrame

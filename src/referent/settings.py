@@ -90,12 +90,7 @@ def to_tree(tree: Any) -> dict[str, dict[str, Value]]:
 
 def read_yaml(path: Path, groups: Collection[str]) -> dict[str, object]:
     """A settings file as dotted names of these groups. A ROS parameter file (`node: ros__parameters:`) is taken too."""
-    try:
-        tree = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
+    tree = yaml_tree(path)
     if tree is None:  # nothing but comments
         return {}
     if isinstance(tree, dict) and len(tree) == 1:
@@ -103,6 +98,16 @@ def read_yaml(path: Path, groups: Collection[str]) -> dict[str, object]:
         if isinstance(only, dict) and set(only) == {"ros__parameters"}:
             tree = only["ros__parameters"]
     return dict(_dotted(path, tree, groups))
+
+
+def yaml_tree(path: Path) -> object:
+    """What a YAML file holds, None when that is nothing. Raises ConfigError naming the file that cannot be read."""
+    try:
+        return yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
 
 
 def _dotted(path: Path, tree: object, groups: Collection[str]) -> Iterator[tuple[str, object]]:

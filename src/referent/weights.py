@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from referent.errors import WeightsMissing
+from referent.errors import ConfigError, WeightsMissing
+from referent.settings import yaml_tree
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -118,9 +119,9 @@ def status(entry: ModelEntry) -> str:
 
 
 def fetch(
-    name: str, models_dir: Path | None = None, *, on_progress: Callable[[str, int, int | None], None] | None = None
+    name: str, models_dir: Path | None = None, *, on_progress: Callable[[str, int, int], None] | None = None
 ) -> ModelEntry:
-    """Download the missing files of one model; `on_progress(file name, bytes so far, bytes in all or None)`.
+    """Download the missing files of one model; `on_progress(file name, bytes so far, bytes in all)`.
 
     A file appears under its name only when it is whole. Raises WeightsMissing.
     """
@@ -212,11 +213,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _read_registry(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        entries = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise WeightsMissing(f"{path} cannot be read ({error.strerror}); set REFERENT_MODELS_DIR") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise WeightsMissing(f"{path} is not YAML ({' '.join(str(error).split())})") from error
+        entries = yaml_tree(path)
+    except ConfigError as error:
+        raise WeightsMissing(f"{error}; set REFERENT_MODELS_DIR") from error
     if not isinstance(entries, dict) or not all(isinstance(raw, dict) for raw in entries.values()):
         raise WeightsMissing(f"{path} must hold one mapping per model")
     return entries
@@ -287,10 +286,11 @@ def _unknown(name: str, known: Mapping[str, ModelEntry]) -> str:
     return f"unknown model {name!r}; {hint}known: {', '.join(known)}; or give the path of a weights file or folder"
 
 
-def _download(entry: ModelEntry, file: ModelFile, on_progress: Callable[[str, int, int | None], None] | None) -> None:
+def _download(entry: ModelEntry, file: ModelFile, on_progress: Callable[[str, int, int], None] | None) -> None:
     import httpx
 
     assert file.url is not None
+    assert file.size_bytes is not None
     part = file.path.with_name(file.path.name + ".part")
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
@@ -298,7 +298,7 @@ def _download(entry: ModelEntry, file: ModelFile, on_progress: Callable[[str, in
             reply.raise_for_status()
             for block in reply.iter_bytes(1 << 20):
                 sink.write(block)
-                if file.size_bytes is not None and sink.tell() > file.size_bytes:
+                if sink.tell() > file.size_bytes:
                     raise WeightsMissing(f"{entry.name}: {file.url} sent more than the {file.size_bytes} bytes it has")
                 if on_progress is not None:
                     on_progress(file.path.name, sink.tell(), file.size_bytes)

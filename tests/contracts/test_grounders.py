@@ -17,7 +17,8 @@ from referent.config import GrounderConfig
 from referent.errors import ConfigError, UnreadableReply
 from referent.grounding import backends
 from referent.grounding.backends.openai_server import OpenAIGrounder
-from referent.types import Grounder, GroundingRequest, Intrinsics, RegroundReason, RgbdFrame, Target
+from referent.ports import Grounder
+from referent.types import GroundingRequest, Intrinsics, RegroundReason, RgbdFrame, Target
 
 RECORDED = Path(__file__).parent / "replies"
 CASES = ("found_landscape", "found_portrait", "several", "none", "unreadable")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import cache, partial
+from typing import Any
 
-import numpy as np
 import pytest
+from knowing import Knowing
 
 from referent.config import Config, load_config
 from referent.errors import ReferentError
@@ -15,81 +16,19 @@ from referent.evaluation.suites import SUITES, Case, cases_of, expression_of, sc
 from referent.grounding.workers import ReplayWorker
 from referent.pipeline import Pipeline
 from referent.sources.simulation.simulate import simulate
-from referent.types import (
-    Array,
-    Grounding,
-    GroundingItem,
-    GroundingRequest,
-    Prompt,
-    PromptOutcome,
-    RgbdFrame,
-    TrackedMask,
-)
 
 small_pictures = partial(simulate, width=160, height=120)  # rendered ten times as fast
 kept_scene_of = cache(scene_of)
 CASE = Case("tabletop", 0, seconds=0.4, color="red", category="mug")
 
 
-class Oracle:
-    """Tracker and grounder in one that look at the simulator's truth; `off_px` shifts every mask."""
-
-    def __init__(self, case: Case, *, off_px: int = 0, blind: bool = False) -> None:
-        self._truth = {}
-        frames = round(case.seconds * evaluation.FPS)
-        for seen in small_pictures(
-            kept_scene_of(case), frames=frames, fps=evaluation.FPS, start_ns=evaluation.START_NS
-        ):
-            self._truth[seen.frame.stamp_ns] = seen.truth
-        self._off_px, self._blind = off_px, blind
-        self._objects: list[str] = []
-        self._newest_ns = 0
-        self.closed = False
-
-    def step(self, frame: RgbdFrame) -> tuple[TrackedMask, ...]:
-        self._newest_ns = frame.stamp_ns
-        return tuple(self._mask(object_id) for object_id in self._objects)
-
-    def prompt(self, prompt: Prompt) -> TrackedMask:
-        self._objects.append(prompt.object_id)
-        return self._mask(prompt.object_id)
-
-    def take_outcomes(self) -> tuple[PromptOutcome, ...]:
-        stamps = (self._newest_ns,) * 2
-        return tuple(PromptOutcome(object_id, stamps[0], "committed", stamps[1]) for object_id in self._objects)
-
-    def _mask(self, object_id: str) -> TrackedMask:
-        mask = np.roll(self._red_mug(self._newest_ns), self._off_px, axis=1)
-        return TrackedMask(object_id, mask, 0.9, 0.9, 5.0)
-
-    def _red_mug(self, stamp_ns: int) -> Array:
-        truth = self._truth[stamp_ns]
-        mug = next(item for item in truth.objects if (item.color, item.category) == ("red", "mug"))
-        return truth.instance_ids == mug.instance_id
-
-    def ground(self, request: GroundingRequest) -> Grounding:
-        if self._blind:
-            return Grounding(request, (), nothing_reason="too dark")
-        rows, columns = np.nonzero(self._red_mug(request.frame.stamp_ns))
-        box = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], np.float32)
-        return Grounding(request, (GroundingItem("red mug", box_xyxy=box),))
-
-    def pin(self, stamp_ns: int) -> None: ...
-
-    def release(self, stamp_ns: int) -> None: ...
-
-    def forget(self, object_id: str) -> None:
-        if object_id in self._objects:
-            self._objects.remove(object_id)
-
-    def reset(self) -> None:
-        self._objects.clear()
-
-    def close(self) -> None:
-        self.closed = True
+def all_knowing(**flaws: Any) -> Knowing:
+    frames = round(CASE.seconds * evaluation.FPS)
+    scene = kept_scene_of(CASE)
+    return Knowing(small_pictures(scene, frames=frames, fps=evaluation.FPS, start_ns=evaluation.START_NS), **flaws)
 
 
-def measured_with(oracle: Oracle, monkeypatch: pytest.MonkeyPatch) -> dict:
+def measured_with(oracle: Knowing, monkeypatch: pytest.MonkeyPatch) -> dict:
     monkeypatch.setattr(evaluation, "simulate", small_pictures)
     monkeypatch.setattr(evaluation, "scene_of", kept_scene_of)
     monkeypatch.setattr(evaluation, "cases_of", lambda suite: (CASE,))
@@ -101,7 +40,7 @@ def measured_with(oracle: Oracle, monkeypatch: pytest.MonkeyPatch) -> dict:
 
 
 def test_a_perfect_tracker_scores_one_from_its_first_mask(monkeypatch: pytest.MonkeyPatch) -> None:
-    oracle = Oracle(CASE)
+    oracle = all_knowing()
     measured = measured_with(oracle, monkeypatch)
     (scene,) = measured["scenes"]
     assert (scene["expression"], scene["frames"]) == ("the red mug", 6)
@@ -117,13 +56,13 @@ def test_a_perfect_tracker_scores_one_from_its_first_mask(monkeypatch: pytest.Mo
 
 
 def test_masks_that_are_off_score_less(monkeypatch: pytest.MonkeyPatch) -> None:
-    (scene,) = measured_with(Oracle(CASE, off_px=3), monkeypatch)["scenes"]
+    (scene,) = measured_with(all_knowing(off_px=3), monkeypatch)["scenes"]
     assert 0.3 < scene["j"] < 0.95
     assert scene["f"] < 0.8
 
 
 def test_a_scene_where_nothing_is_found_counts_zero_in_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
-    measured = measured_with(Oracle(CASE, blind=True), monkeypatch)
+    measured = measured_with(all_knowing(hidden=True), monkeypatch)
     assert measured["mean"]["j_and_f"] == 0.0
     assert measured["mean"]["scenes_found"] == 0.0
     assert measured["mean"]["first_mask_s"] is None

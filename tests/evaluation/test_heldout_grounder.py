@@ -25,11 +25,11 @@ from referent.evaluation.heldout.outcomes import Answer, Outcome, judged, matche
 from referent.evaluation.heldout.questions import PLAIN, SHAPES, Picture, Question, questions_about
 from referent.evaluation.heldout.rows import Row
 from referent.evaluation.heldout.sheets import write_grounder_sheets
+from referent.ports import Grounder
 from referent.sources.simulation.expressions import KINDS, Expression
 from referent.sources.simulation.truth import FrameTruth
 from referent.types import (
     Array,
-    Grounder,
     Grounding,
     GroundingItem,
     GroundingRequest,

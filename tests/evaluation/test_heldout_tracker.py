@@ -15,8 +15,9 @@ from referent.evaluation.heldout.follows import Follower, by_tracker, follows_in
 from referent.evaluation.heldout.official import official_follower
 from referent.evaluation.heldout.sheets import write_tracker_sheets
 from referent.evaluation.heldout.tracker import TrackerJudgement, judge_tracker, object_lines, tracker_rows
+from referent.ports import PromptOutcome
 from referent.tracking.sam2_tracker import Sam2Tracker
-from referent.types import Prompt, PromptOutcome, RgbdFrame, TrackedMask
+from referent.types import Prompt, RgbdFrame, TrackedMask
 from referent.weights import resolve
 
 GONE = range(5, 8)

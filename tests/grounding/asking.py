@@ -12,14 +12,13 @@ from referent.config import GroundingConfig
 from referent.grounding.events import Decision
 from referent.grounding.records import TargetRecord
 from referent.grounding.supervisor import GroundingSupervisor
+from referent.ports import GroundingFailure, PromptOutcome
 from referent.types import (
     Array,
     Grounding,
-    GroundingFailure,
     GroundingItem,
     GroundingRequest,
     Prompt,
-    PromptOutcome,
     TrackedMask,
     TrackHealth,
     TrackState,
@@ -144,3 +143,12 @@ def one_block(*later: Answer, expression: str = "the red block", **settings: obj
     asking.say(expression)
     asking.frame()
     return asking.frame({"1": LEFT})
+
+
+def two_blocks(*later: Answer, **settings: object) -> Asking:
+    """Two objects of one expression, tracked; the second one then gets lost."""
+    asking = Asking(found(LEFT, RIGHT), *later, **settings)  # type: ignore[arg-type]
+    asking.say("the blocks")
+    asking.frame()
+    assert asking.outcomes == ["found"]
+    return asking.frames(2, {"1": LEFT, "2": None})

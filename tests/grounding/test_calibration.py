@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import re
-import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 
 import cv2
 import httpx
 import numpy as np
 import pytest
+from awaiting import wait_for
 from painted import painted
 
 from referent.cli import main
@@ -23,14 +24,8 @@ from referent.grounding.backends.openai_server import OpenAIGrounder
 from referent.grounding.calibration import SIZE, SQUARES, calibrate, calibration_note, expected_of
 from referent.grounding.worker_choice import live_worker_from, replay_worker_from
 from referent.grounding.workers import health_of
-from referent.types import (
-    Grounding,
-    GroundingFailure,
-    GroundingItem,
-    GroundingRequest,
-    RegroundReason,
-    Target,
-)
+from referent.ports import GroundingFailure
+from referent.types import Grounding, GroundingItem, GroundingRequest, RegroundReason, Target
 
 WIDTH, HEIGHT = SIZE
 Box = tuple[float, float, float, float]
@@ -221,19 +216,14 @@ def upside_down(monkeypatch: pytest.MonkeyPatch) -> GrounderConfig:
 
 
 def test_a_live_worker_refuses_a_server_with_wrong_boxes_and_says_why_when_asked(upside_down: GrounderConfig) -> None:
-    worker = live_worker_from(upside_down)
-    try:
+    with closing(live_worker_from(upside_down)) as worker:
         worker.submit(GroundingRequest((Target("1", "the red square"),), painted(0, {}), RegroundReason.NEW))
-        end = time.monotonic() + 60
-        while (answer := worker.poll(0)) is None and time.monotonic() < end:
-            time.sleep(0.01)
+        answer = wait_for(worker)
         assert isinstance(answer, GroundingFailure)
         assert "Set grounder.coordinate_order to yxyx" in answer.message
         health = health_of(worker)
         assert health is not None
         assert (health.state, health.note) == ("refused", answer.message)
-    finally:
-        worker.close()
 
 
 def test_a_replay_does_not_start_with_a_server_with_wrong_boxes(upside_down: GrounderConfig) -> None:

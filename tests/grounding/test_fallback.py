@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from asking import failed, found
 from doubles import ColorGrounder, FaultyGrounder, PatientGrounder, ScriptedWorker
-from painted import painted
+from questions import RED_BOX, a_request
 
 from referent.config import GrounderConfig
 from referent.errors import BadMessage, ConfigError, GrounderUnavailable, WeightsMissing
@@ -19,16 +19,8 @@ from referent.grounding.process_worker import ProcessWorker
 from referent.grounding.recordings import RecordingWorker
 from referent.grounding.worker_choice import check_from, live_worker_from, replay_worker_from
 from referent.grounding.workers import NoWorker, ThreadWorker, health_of
-from referent.types import (
-    Grounding,
-    GroundingFailure,
-    GroundingRequest,
-    RegroundReason,
-    Target,
-    Worker,
-)
-
-BOX = (10, 10, 20, 20)
+from referent.ports import GroundingFailure, Worker
+from referent.types import Grounding, GroundingRequest
 
 
 @pytest.fixture
@@ -43,15 +35,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return passes
 
 
-def a_request(expression: str = "the red block") -> GroundingRequest:
-    return GroundingRequest((Target("1", expression),), painted(0, {"red": BOX}), RegroundReason.NEW)
-
-
 class Late(ScriptedWorker):
     """Never answers by itself; says when it was told to leave off."""
 
     def __init__(self) -> None:
-        super().__init__([found(BOX)], delay_ns=10**18)
+        super().__init__([found(RED_BOX)], delay_ns=10**18)
 
 
 def chain(*workers: Worker, deadline_s: float = 5.0) -> FallbackWorker:
@@ -69,7 +57,7 @@ def answer_to(worker: Worker, request: GroundingRequest, *, limit_s: float = 60.
 
 
 def test_while_the_first_answers_no_other_is_asked() -> None:
-    first, second = ScriptedWorker([found(BOX)]), ScriptedWorker([found(BOX)])
+    first, second = ScriptedWorker([found(RED_BOX)]), ScriptedWorker([found(RED_BOX)])
     answer = answer_to(chain(first, second), a_request())
     assert isinstance(answer, Grounding)
     assert answer.notes == ()
@@ -78,7 +66,7 @@ def test_while_the_first_answers_no_other_is_asked() -> None:
 
 def test_after_a_failure_the_next_is_asked_about_the_same_frame_and_the_answer_says_so() -> None:
     request = a_request()
-    second = ScriptedWorker([found(BOX)])
+    second = ScriptedWorker([found(RED_BOX)])
     answer = answer_to(chain(ScriptedWorker([failed]), second), request)
     assert isinstance(answer, Grounding)
     assert answer.request is request
@@ -87,7 +75,7 @@ def test_after_a_failure_the_next_is_asked_about_the_same_frame_and_the_answer_s
 
 
 def test_a_late_one_is_told_to_leave_off_and_the_next_is_asked(clock: Callable[[float], None]) -> None:
-    first, second = Late(), ScriptedWorker([found(BOX)])
+    first, second = Late(), ScriptedWorker([found(RED_BOX)])
     worker = chain(first, second, deadline_s=5.0)
     worker.submit(a_request())
     clock(4.9)
@@ -119,8 +107,8 @@ def test_when_all_fail_every_fault_is_told() -> None:
 
 
 def test_one_that_failed_rests_ever_longer_and_is_tried_again(clock: Callable[[float], None]) -> None:
-    first = ScriptedWorker([failed, failed, found(BOX), failed])
-    second = ScriptedWorker([found(BOX)] * 9)
+    first = ScriptedWorker([failed, failed, found(RED_BOX), failed])
+    second = ScriptedWorker([found(RED_BOX)] * 9)
     worker = chain(first, second)
     answer_to(worker, a_request())
     answer_to(worker, a_request())
@@ -139,15 +127,15 @@ def test_one_that_failed_rests_ever_longer_and_is_tried_again(clock: Callable[[f
 
 
 def test_when_all_rest_the_first_is_asked_anyway(clock: Callable[[float], None]) -> None:
-    first = ScriptedWorker([failed, found(BOX)])
-    worker = chain(first, ScriptedWorker([failed, found(BOX)]))
+    first = ScriptedWorker([failed, found(RED_BOX)])
+    worker = chain(first, ScriptedWorker([failed, found(RED_BOX)]))
     assert isinstance(answer_to(worker, a_request()), GroundingFailure)
     assert isinstance(answer_to(worker, a_request()), Grounding)
     assert len(first.asked) == 2
 
 
 def test_one_that_is_busy_is_passed_over() -> None:
-    second = ScriptedWorker([found(BOX)])
+    second = ScriptedWorker([found(RED_BOX)])
     worker = chain(NoWorker(), second)
     assert not worker.busy
     assert isinstance(answer_to(worker, a_request()), Grounding)
@@ -169,7 +157,7 @@ def test_cancelling_reaches_whoever_is_asked_and_closing_reaches_all() -> None:
 
 def test_health_tells_of_all_and_who_rests() -> None:
     thread = ThreadWorker(FaultyGrounder, check=lambda _: "boxes are where they should be")
-    worker = chain(thread, ScriptedWorker([found(BOX)]))
+    worker = chain(thread, ScriptedWorker([found(RED_BOX)]))
     try:
         answer_to(worker, a_request("garbage"))
         health = health_of(worker)

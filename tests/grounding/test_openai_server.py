@@ -14,13 +14,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from questions import a_request
 from scripted_server import ScriptedServer, sends
 
 from referent.config import GrounderConfig
 from referent.errors import ConfigError, GrounderUnavailable, UnreadableReply
 from referent.grounding import backends
 from referent.grounding.backends.openai_server import OpenAIGrounder
-from referent.types import GroundingRequest, Intrinsics, LiveTrack, RegroundReason, RgbdFrame, Target, Turn
+from referent.types import LiveTrack, RegroundReason, Turn
 
 ANSWER = '[{"bbox_2d": [500, 500, 750, 750], "label": "red mug"}]'
 KEY = "sk-very-secret"
@@ -40,12 +41,6 @@ def a_grounder(server: ScriptedServer, **changes: Any) -> OpenAIGrounder:
     return grounder
 
 
-def a_request(width: int = 64, height: int = 48, history: tuple[Turn, ...] = ()) -> GroundingRequest:
-    rgb = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
-    frame = RgbdFrame(1, "camera", rgb, None, Intrinsics(width, height, 60.0, 60.0, width / 2, height / 2))
-    return GroundingRequest((Target("1", "pick up the red mug"),), frame, RegroundReason.NEW, history)
-
-
 def picture_of(question: dict[str, Any]) -> np.ndarray:
     parts = [part for message in question["messages"] for part in message["content"] if isinstance(part, dict)]
     url = next(part["image_url"]["url"] for part in parts if part["type"] == "image_url")
@@ -55,7 +50,8 @@ def picture_of(question: dict[str, Any]) -> np.ndarray:
 
 def test_an_answer_becomes_boxes_and_the_server_saw_the_frame_itself(serve: Callable[..., ScriptedServer]) -> None:
     server = serve(says(ANSWER))
-    request = a_request()
+    noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    request = a_request("pick up the red mug", noise)
     grounding = a_grounder(server).ground(request)
     np.testing.assert_allclose(grounding.items[0].box_xyxy, [32, 24, 48, 36])
     assert (grounding.items[0].label, grounding.items[0].score, grounding.raw) == ("red mug", None, ANSWER)
@@ -248,7 +244,7 @@ def test_new_words_are_asked_about_with_what_is_followed_in_the_coordinates_of_t
     grounder = a_grounder(server, coordinate_space=space, coordinate_order=order)
     width, height = 448, 448  # multiples of what pixel-writing models want
     box = np.array([0.25 * width, 0.5 * height, 0.5 * width, height], np.float32)
-    request = replace(a_request(width, height), tracks=(LiveTrack("7", 'the "big" box', box),))
+    request = a_request(rgb=np.zeros((height, width, 3), np.uint8), tracks=(LiveTrack("7", 'the "big" box', box),))
     grounder.ground(request)
     grounder.ground(replace(request, reason=RegroundReason.UNCERTAIN))
     first, second = (

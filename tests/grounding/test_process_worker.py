@@ -8,53 +8,29 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from doubles import FaultyGrounder, PatientGrounder
+from awaiting import wait_for, wait_until, wait_until_free
+from doubles import FaultyGrounder, PatientGrounder, SlowGrounder
+from questions import a_request
 
 from referent.errors import ConfigError, GrounderUnavailable
 from referent.grounding import process_worker, shared_pictures
 from referent.grounding.process_worker import ProcessWorker
 from referent.grounding.shared_pictures import PictureBoard, picture_from
-from referent.types import (
-    Grounder,
-    Grounding,
-    GroundingFailure,
-    GroundingRequest,
-    Intrinsics,
-    RegroundReason,
-    RgbdFrame,
-    Target,
-)
+from referent.grounding.workers import Check
+from referent.ports import Grounder, GroundingFailure
+from referent.types import Array, Grounding
 
 SHARED = Path("/dev/shm")
 
 
-def a_request(expression: str = "the red block", *, width: int = 64, height: int = 48) -> GroundingRequest:
-    rgb = np.random.default_rng(width).integers(0, 255, (height, width, 3), np.uint8)
-    camera = Intrinsics(width, height, 60.0, 60.0, width / 2, height / 2)
-    frame = RgbdFrame(5, "camera", rgb, np.ones((height, width), np.float32), camera)
-    return GroundingRequest((Target("1", expression),), frame, RegroundReason.NEW)
-
-
-def wait_for(worker: ProcessWorker, *, limit_s: float = 90.0) -> Grounding | GroundingFailure:
-    end = time.monotonic() + limit_s
-    while time.monotonic() < end:
-        if (answer := worker.poll(0)) is not None:
-            return answer
-        time.sleep(0.01)
-    raise AssertionError(f"no answer within {limit_s} s")
-
-
-def wait_until_free(worker: ProcessWorker, *, limit_s: float = 90.0) -> None:
-    end = time.monotonic() + limit_s
-    while worker.busy and time.monotonic() < end:
-        assert worker.poll(0) is None
-        time.sleep(0.01)
-    assert not worker.busy
+def noise(width: int, height: int) -> Array:
+    return np.random.default_rng(width).integers(0, 255, (height, width, 3), np.uint8)
 
 
 def memory_of(worker: ProcessWorker) -> Path:
@@ -88,11 +64,10 @@ def all_well(grounder: Grounder) -> str:
 
 
 def test_pictures_of_any_size_arrive_bit_for_bit_and_leave_nothing_behind() -> None:
-    worker = ProcessWorker(PatientGrounder, timeout_s=20)
     used = set()
-    try:
+    with closing(ProcessWorker(PatientGrounder, timeout_s=20)) as worker:
         for width, height in ((64, 48), (1280, 720), (320, 240)):
-            request = a_request(width=width, height=height)
+            request = a_request(rgb=noise(width, height))
             worker.submit(request)
             answer = wait_for(worker)
             assert isinstance(answer, Grounding)
@@ -100,38 +75,30 @@ def test_pictures_of_any_size_arrive_bit_for_bit_and_leave_nothing_behind() -> N
             assert str(answer.nothing_reason).split()[0] == hashlib.sha256(request.frame.rgb.tobytes()).hexdigest()
             used.add(memory_of(worker))
         assert [path.exists() for path in used].count(True) == 1, "one picture's worth of memory, not one each"
-    finally:
-        worker.close()
     assert len(used) == 2, "the smaller picture used the larger one's memory"
     assert not any(path.exists() for path in used)
 
 
 def test_without_shared_memory_pictures_go_through_the_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_pictures, "SPARE", 10**12)
-    worker = ProcessWorker(PatientGrounder, timeout_s=20)
-    try:
-        request = a_request(width=1280, height=720)
+    with closing(ProcessWorker(PatientGrounder, timeout_s=20)) as worker:
+        request = a_request(rgb=noise(1280, 720))
         worker.submit(request)
         answer = wait_for(worker)
         assert isinstance(answer, Grounding)
         assert hashlib.sha256(request.frame.rgb.tobytes()).hexdigest() in str(answer.nothing_reason)
-    finally:
-        worker.close()
 
 
 def test_memory_of_a_process_that_died_is_used_by_the_next_and_freed_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(process_worker, "RESTART_PAUSE_S", 0.05)
-    worker = ProcessWorker(FaultyGrounder, timeout_s=20)
     used = set()
-    try:
+    with closing(ProcessWorker(FaultyGrounder, timeout_s=20)) as worker:
         for _ in range(2):
             assert failure_of(worker, "die") == "the grounder process ended with exit code 7"
             used.add(memory_of(worker))
             wait_until_free(worker)
-    finally:
-        worker.close()
     assert len(used) == 1
     assert not used.pop().exists()
 
@@ -183,25 +150,19 @@ def test_a_board_that_is_too_small_is_replaced() -> None:
 
 
 def test_a_cancelled_question_reaches_the_process_which_is_free_at_once() -> None:
-    worker = ProcessWorker(partial(PatientGrounder, limit_s=30.0), timeout_s=60)
-    try:
+    with closing(ProcessWorker(partial(PatientGrounder, limit_s=30.0), timeout_s=60)) as worker:
         worker.submit(a_request("warm up"))
-        while worker.health.state != "answering":
-            assert worker.poll(0) is None
-            time.sleep(0.01)
+        wait_until(worker, lambda: worker.health.state == "answering")
         time.sleep(0.2)
         started = time.monotonic()
         worker.cancel()
         wait_until_free(worker)
         assert time.monotonic() - started < 10, "it would have worked for 30 s"
         assert worker.health.restarts == 0
-    finally:
-        worker.close()
 
 
 def test_a_question_cancelled_while_the_model_loads_was_never_asked() -> None:
-    worker = ProcessWorker(PatientGrounder, timeout_s=20)
-    try:
+    with closing(ProcessWorker(PatientGrounder, timeout_s=20)) as worker:
         worker.submit(a_request("first"))
         worker.cancel()
         assert not worker.busy
@@ -209,45 +170,31 @@ def test_a_question_cancelled_while_the_model_loads_was_never_asked() -> None:
         answer = wait_for(worker)
         assert isinstance(answer, Grounding)
         assert answer.raw == "second"
-    finally:
-        worker.close()
 
 
 def test_a_late_answer_is_given_up_and_a_grounder_that_can_be_told_keeps_its_process() -> None:
-    worker = ProcessWorker(partial(PatientGrounder, limit_s=30.0), timeout_s=0.3)
-    try:
+    with closing(ProcessWorker(partial(PatientGrounder, limit_s=30.0), timeout_s=0.3)) as worker:
         assert failure_of(worker, "late") == "no answer within 0.3 s"
         wait_until_free(worker)
         assert worker.health.state == "ready"
         assert worker.health.restarts == 0
-    finally:
-        worker.close()
 
 
 def test_a_hanging_grounder_costs_its_process_and_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_worker, "COME_BACK_S", 0.3)
     monkeypatch.setattr(process_worker, "RESTART_PAUSE_S", 0.1)
-    from doubles import SlowGrounder
-
-    worker = ProcessWorker(partial(SlowGrounder, delay_s=60), timeout_s=0.3)
-    try:
+    with closing(ProcessWorker(partial(SlowGrounder, delay_s=60), timeout_s=0.3)) as worker:
         assert failure_of(worker, "hang") == "no answer within 0.3 s"
         wait_until_free(worker)
-        end = time.monotonic() + 90
-        while worker.health.state != "ready" and time.monotonic() < end:
-            assert worker.poll(0) is None
-            time.sleep(0.01)
+        wait_until(worker, lambda: worker.health.state == "ready")
         assert worker.health.restarts == 1, "nobody had to ask for that"
-    finally:
-        worker.close()
 
 
 def test_a_fault_in_the_grounders_code_ends_its_process_and_one_of_its_reply_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(process_worker, "RESTART_PAUSE_S", 0.1)
-    worker = ProcessWorker(FaultyGrounder, timeout_s=20)
-    try:
+    with closing(ProcessWorker(FaultyGrounder, timeout_s=20)) as worker:
         assert failure_of(worker, "garbage") == "no box in the reply '%$#@'"
         assert worker.health.restarts == 0
         assert failure_of(worker, "raise") == "the grounder process ended with exit code 1"
@@ -256,56 +203,45 @@ def test_a_fault_in_the_grounders_code_ends_its_process_and_one_of_its_reply_doe
         worker.submit(a_request("all is well?"))
         assert isinstance(wait_for(worker), Grounding)
         assert (worker.health.state, worker.health.restarts) == ("ready", 1)
-    finally:
-        worker.close()
 
 
 def test_a_process_that_keeps_dying_is_started_ever_more_rarely_and_that_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(process_worker, "RESTART_PAUSE_S", 0.2)
-    worker = ProcessWorker(FaultyGrounder, timeout_s=20)
-    try:
-        pauses = []
-        for _ in range(3):
-            assert "exit code 7" in failure_of(worker, "die")
-            pauses.append(worker._not_before_s - time.monotonic())
+    with closing(ProcessWorker(FaultyGrounder, timeout_s=20)) as worker:
+        for pause_s in (0.2, 0.4, 0.8):
+            worker.submit(a_request("die"))
+            before_s, answer = time.monotonic(), worker.poll(0)
+            while answer is None:
+                time.sleep(0.01)
+                before_s, answer = time.monotonic(), worker.poll(0)
+            earliest_s, latest_s = worker._not_before_s - time.monotonic(), worker._not_before_s - before_s
+            assert earliest_s - 1e-6 <= pause_s <= latest_s + 1e-6
             assert worker.health.state == "restarting"
             assert "exit code 7" in worker.health.note
             wait_until_free(worker)
-        assert [round(pause, 1) for pause in pauses] == [0.2, 0.4, 0.8]
-    finally:
-        worker.close()
 
 
 def test_a_process_killed_between_questions_is_back_before_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_worker, "RESTART_PAUSE_S", 0.1)
-    worker = ProcessWorker(PatientGrounder, timeout_s=20)
-    try:
+    with closing(ProcessWorker(PatientGrounder, timeout_s=20)) as worker:
         worker.submit(a_request())
         before = wait_for(worker)
         assert isinstance(before, Grounding)
         os.kill(int(str(before.nothing_reason).split()[1]), signal.SIGKILL)
-        end = time.monotonic() + 90
-        while worker.health.restarts == 0 and time.monotonic() < end:
-            assert worker.poll(0) is None
-            time.sleep(0.01)
+        wait_until(worker, lambda: worker.health.restarts > 0)
         worker.submit(a_request())
         assert isinstance(wait_for(worker), Grounding)
-    finally:
-        worker.close()
 
 
 def test_the_process_keeps_to_its_cores_and_yields() -> None:
-    worker = ProcessWorker(what_it_may_use, timeout_s=20, threads=1)
-    try:
+    with closing(ProcessWorker(what_it_may_use, timeout_s=20, threads=1)) as worker:
         nice = os.nice(0) + process_worker.NICENESS
         assert failure_of(worker, "x") == f"cores 1, threads 1, {min(nice, 19)}"
         assert worker.health.state == "refused", "a wrong setting is as wrong the next time"
         assert failure_of(worker, "y").startswith("cores 1")
         assert worker.health.restarts == 0
-    finally:
-        worker.close()
 
 
 @pytest.mark.parametrize(
@@ -316,23 +252,18 @@ def test_the_process_keeps_to_its_cores_and_yields() -> None:
         (refused, "refused", "boxes are written upside down"),
     ],
 )
-def test_what_a_look_at_the_new_grounder_finds_is_told(check: object, state: str, note: str) -> None:
-    worker = ProcessWorker(PatientGrounder, timeout_s=20, check=check)  # type: ignore[arg-type]
-    try:
+def test_what_a_look_at_the_new_grounder_finds_is_told(check: Check, state: str, note: str) -> None:
+    with closing(ProcessWorker(PatientGrounder, timeout_s=20, check=check)) as worker:
         worker.submit(a_request())
         answer = wait_for(worker)
         assert isinstance(answer, GroundingFailure) == (state == "refused")
         assert (worker.health.state, worker.health.note) == (state, note)
-    finally:
-        worker.close()
 
 
 def test_closing_does_not_wait_for_a_grounder_that_works() -> None:
     worker = ProcessWorker(partial(PatientGrounder, limit_s=60.0), timeout_s=60)
     worker.submit(a_request())
-    while worker.health.state != "answering":
-        assert worker.poll(0) is None
-        time.sleep(0.01)
+    wait_until(worker, lambda: worker.health.state == "answering")
     started = time.monotonic()
     worker.close()
     assert time.monotonic() - started < 5

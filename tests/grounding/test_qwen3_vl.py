@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from questions import a_request
 
 from referent.config import GrounderConfig
 from referent.errors import (
@@ -33,14 +34,8 @@ from referent.grounding.score_calibration import FILE, Calibration, write_calibr
 from referent.sources.simulation.scenes import named_scene
 from referent.sources.simulation.simulate import simulate
 from referent.sources.simulation.truth import SimulatedFrame
-from referent.training.grounder_model import (
-    PICTURE_SIZES,
-    build_model,
-    build_processor,
-    build_tokenizer,
-    save_bundle,
-)
-from referent.types import Grounding, GroundingRequest, Intrinsics, RegroundReason, RgbdFrame, Target, Turn
+from referent.training.grounder_model import PICTURE_SIZES, build_model, build_processor, build_tokenizer, save_bundle
+from referent.types import Grounding, Turn
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +48,6 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def a_config(model: str | Path, **changes: Any) -> GrounderConfig:
     return replace(GrounderConfig(model=str(model), device="cpu", threads=1), **changes)
-
-
-def a_request(text: str, rgb: np.ndarray | None = None, history: tuple[Turn, ...] = ()) -> GroundingRequest:
-    rgb = np.zeros((48, 64, 3), np.uint8) if rgb is None else rgb
-    height, width = rgb.shape[:2]
-    camera = Intrinsics(width, height, 500.0, 500.0, width / 2, height / 2)
-    return GroundingRequest(
-        (Target("1", text),), RgbdFrame(1, "camera", rgb, None, camera), RegroundReason.NEW, history
-    )
 
 
 def test_the_question_quotes_the_expression_and_cannot_be_broken_out_of() -> None:

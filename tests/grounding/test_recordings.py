@@ -22,19 +22,9 @@ from referent.grounding import backends
 from referent.grounding.recordings import RecordingWorker, answer_line, read_answers
 from referent.grounding.workers import ReplayWorker
 from referent.pipeline import Pipeline
+from referent.ports import Grounder, GroundingFailure, Worker
 from referent.settings import override
-from referent.types import (
-    FrameResult,
-    Grounder,
-    Grounding,
-    GroundingFailure,
-    GroundingItem,
-    GroundingRequest,
-    RegroundReason,
-    Target,
-    Turn,
-    Worker,
-)
+from referent.types import FrameResult, Grounding, GroundingItem, GroundingRequest, RegroundReason, Target, Turn
 
 RED, BLUE = (10, 10, 24, 24), (40, 20, 56, 40)
 LATENCY_NS = 300_000_000

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from referent.config import MemoryConfig
+from referent.memory import ObjectMemory, Remembered
 from referent.types import (
     Array,
     FrameResult,
@@ -29,6 +31,7 @@ HOUR_NS = 3600 * SECOND_NS
 CAMERA = Intrinsics(160, 120, 150.0, 150.0, 80.0, 60.0)
 # A camera at the origin, 1 m up, that looks along the fixed frame's x: its z is x, its x is -y, its y is -z.
 FIXED_FROM_CAMERA = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 1], [0, 0, 0, 1]])
+CONFIG = MemoryConfig(frame_sigma_deg=0.0)
 MUG_M = (0.1, 0.1, 0.1)
 
 
@@ -96,3 +99,18 @@ def tracked(thing: Thing, fixed_from_camera: Array = FIXED_FROM_CAMERA) -> Track
         changed=thing.changed,
         grounding_score=thing.score,
     )
+
+
+def see(memory: ObjectMemory, things: Sequence[Thing], at_s: float = 0.0) -> int:
+    """Hand over one frame `at_s` after the start; its stamp."""
+    stamp_ns = START_NS + round(at_s * SECOND_NS)
+    memory.remember(a_result(things, stamp_ns), a_frame(stamp_ns), FIXED_FROM_CAMERA)
+    return stamp_ns
+
+
+def places(found: Sequence[Remembered]) -> np.ndarray:
+    return np.array([known.fixed_from_object[:3, 3] for known in found]).round(3)
+
+
+def sigmas(known: Remembered) -> np.ndarray:
+    return np.sqrt(np.diag(known.covariance))

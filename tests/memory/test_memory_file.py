@@ -210,6 +210,7 @@ def test_a_write_that_fails_says_so_and_leaves_what_was_known(tmp_path: Path) ->
     with pytest.raises(MemoryUnavailable, match="cannot be written"):
         note(memory, 3, at_s=10, first_id=10)
     assert [known.sightings for known in memory.find(now_ns=START_NS)] == [1]
+    assert (memory.counts["notes"], memory.counts["new"]) == (1, 1)
     memory._book._file._database.execute("PRAGMA query_only = OFF")
     note(memory, 3, at_s=20, first_id=10)
     assert len(memory.find(now_ns=START_NS)) == 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +25,7 @@ from referent.config import Config
 from referent.frames.transforms import TransformBuffer
 from referent.grounding.workers import ReplayWorker
 from referent.pipeline import Pipeline
+from referent.ports import Grounder, Tracker
 from referent.types import RgbdFrame
 from referent_ros import camera_messages
 from referent_ros.node import MakePipeline, ReferentNode
@@ -47,10 +48,19 @@ OUTPUTS = {
 PER_FRAME = ("masks", "detections", "objects", "tracks")
 
 
+def pipeline_of(make_tracker: Callable[[], Tracker], grounder: Grounder) -> MakePipeline:
+    """Makes pipelines with a tracker each and one grounder, whose answers are in at once."""
+
+    def make(config: Config, transforms: TransformBuffer) -> Pipeline:
+        worker = ReplayWorker(grounder, latency_ns=0)
+        return Pipeline(config, tracker=make_tracker(), worker=worker, transforms=transforms)
+
+    return make
+
+
 def color_pipeline(config: Config, transforms: TransformBuffer) -> Pipeline:
     """A pipeline that finds and follows pure colors, at once."""
-    worker = ReplayWorker(ColorGrounder(), latency_ns=0)
-    return Pipeline(config, tracker=ColorTracker(), worker=worker, transforms=transforms)
+    return pipeline_of(ColorTracker, ColorGrounder())(config, transforms)
 
 
 class Robot:
@@ -153,6 +163,21 @@ class Robot:
 
     def close(self) -> None:
         self._own.destroy_node()
+
+
+class Services:
+    """The client side of services of the node, by their names under `referent/`."""
+
+    def __init__(self, robot: Robot, kinds: Mapping[str, Any]) -> None:
+        self._robot, self._kinds = robot, kinds
+        self._clients = {name: robot.node.create_client(kind, f"referent/{name}") for name, kind in kinds.items()}
+        robot.wait_for(lambda: all(client.service_is_ready() for client in self._clients.values()))
+
+    def call(self, name: str, **fields: Any) -> Any:
+        """The response to a request of these fields."""
+        answer = self._clients[name].call_async(self._kinds[name].Request(**fields))
+        self._robot.wait_for(answer.done)
+        return answer.result()
 
 
 @contextmanager

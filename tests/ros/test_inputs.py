@@ -112,7 +112,8 @@ def test_a_bag_that_loops_begins_again_and_is_counted() -> None:
         assert values(robot)["resets"] == "1"
 
 
-def test_depth_in_rvl_is_followed() -> None:
+@pytest.mark.parametrize("depth_format", ["png", "rvl"])
+def test_compressed_pictures_are_followed_alike(depth_format: str) -> None:
     frame = painted(0, RED)
     assert frame.depth_m is not None
     with a_robot(start=False, input__image_transport="compressed") as robot:
@@ -126,11 +127,15 @@ def test_depth_in_rvl_is_followed() -> None:
         header = robot.header(frame)
         robot.info.publish(camera_messages.camera_info_message(header, frame.intrinsics))
         robot.spin(0.1)
-        color.publish(CompressedImage(header=header, format="rgb8; png compressed bgr8", data=png_of(frame.rgb)))
-        counts = rvl_from_counts((frame.depth_m * 1000).astype(np.uint16))
-        depth.publish(CompressedImage(header=header, format="16UC1; compressedDepth rvl", data=bytes(12) + counts))
+        picture = png_of(frame.rgb[..., ::-1])
+        color.publish(CompressedImage(header=header, format="rgb8; png compressed bgr8", data=picture))
+        depth_mm = (frame.depth_m * 1000).astype(np.uint16)
+        packed = bytes(12) + (png_of(depth_mm) if depth_format == "png" else rvl_from_counts(depth_mm))
+        depth.publish(CompressedImage(header=header, format=f"16UC1; compressedDepth {depth_format}", data=packed))
         robot.wait_for(lambda: robot.about(frame, "tracks"))
-        assert robot.about(frame, "tracks")[0].objects[0].has_pose
+        (track,) = robot.about(frame, "tracks")[0].objects
+        assert track.state == TrackedObject.TRACKING
+        assert track.has_pose
 
 
 @pytest.mark.parametrize(
@@ -151,8 +156,8 @@ def test_compressed_topics_go_where_their_base_topics_go(remapped: tuple[str, ..
         assert {color, depth} <= heard
 
 
-def png_of(rgb: np.ndarray) -> bytes:
-    return bytes(cv2.imencode(".png", rgb[..., ::-1])[1].tobytes())
+def png_of(pixels: np.ndarray) -> bytes:
+    return bytes(cv2.imencode(".png", pixels)[1].tobytes())
 
 
 def test_a_driver_that_does_not_fill_stamps_or_calibration_is_told() -> None:

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped, Quaternion, Transform, Vector3
+from knowing import Knowing
 from nav2_msgs import action as nav2_action
 from nav2_msgs.action import NavigateToPose
 from rclpy.action import ActionServer, CancelResponse
@@ -27,27 +28,14 @@ from rclpy.action.server import ServerGoalHandle
 from rclpy.node import Node
 from rclpy.task import Task
 from referent_msgs.msg import TrackedObjectArray
-from robot import Robot, a_robot, overrides
+from robot import Robot, a_robot, overrides, pipeline_of
 
-from referent.config import Config
 from referent.errors import ConfigError
-from referent.frames.transforms import TransformBuffer
 from referent.geometry.poses import rigid, rigid_inverse, rotation_from_quaternion
-from referent.grounding.workers import ReplayWorker
-from referent.pipeline import Pipeline
 from referent.sources.simulation.scenes import named_scene
 from referent.sources.simulation.simulate import simulate
 from referent.sources.simulation.truth import ObjectTruth, SimulatedFrame
-from referent.types import (
-    Array,
-    Grounding,
-    GroundingItem,
-    GroundingRequest,
-    Prompt,
-    PromptOutcome,
-    RgbdFrame,
-    TrackedMask,
-)
+from referent.types import Array
 from referent_examples.approach import stands
 from referent_examples.goals import NotReached
 from referent_examples.navigate import NavigateNode
@@ -62,63 +50,6 @@ PATIENCE = 6  # pictures without a pose: by time a busy machine would decide
 # The table stands somewhere in the map, turned by 90 degrees; the robot's camera is 0.4 m before its middle.
 MAP_FROM_WORLD = np.array([[0.0, -1, 0, 4.0], [1, 0, 0, 2.0], [0, 0, 1, 0.75], [0, 0, 0, 1]])
 BASE_FROM_CAMERA_M = 0.4
-
-
-class Knowing:
-    """A tracker and a grounder that know the simulator's truth; what is `hidden` they do not see."""
-
-    def __init__(self) -> None:
-        self.shots: dict[int, SimulatedFrame] = {}
-        self.hidden = False
-        self._followed: dict[str, int] = {}
-        self._newest_ns = 0
-        self._outcomes: list[PromptOutcome] = []
-
-    def step(self, frame: RgbdFrame) -> tuple[TrackedMask, ...]:
-        self._newest_ns = frame.stamp_ns
-        return tuple(self._mask(object_id) for object_id in self._followed)
-
-    def prefetch(self, frame: RgbdFrame) -> None:
-        """Nothing can be begun early."""
-
-    def prompt(self, prompt: Prompt) -> TrackedMask | None:
-        assert prompt.box_xyxy is not None
-        ids = self.shots[prompt.stamp_ns].truth.objects
-        of_box = {known.instance_id: known.box_xyxy for known in ids if known.box_xyxy is not None}
-        self._followed[prompt.object_id] = min(of_box, key=lambda i: float(np.abs(of_box[i] - prompt.box_xyxy).sum()))
-        self._outcomes.append(PromptOutcome(prompt.object_id, prompt.stamp_ns, "committed", self._newest_ns))
-        return self._mask(prompt.object_id)
-
-    def take_outcomes(self) -> tuple[PromptOutcome, ...]:
-        outcomes, self._outcomes = tuple(self._outcomes), []
-        return outcomes
-
-    def pin(self, stamp_ns: int) -> None:
-        """Everything is kept."""
-
-    def release(self, stamp_ns: int) -> None:
-        """Everything is kept."""
-
-    def forget(self, object_id: str) -> None:
-        self._followed.pop(object_id, None)
-
-    def reset(self) -> None:
-        self._followed.clear()
-
-    def ground(self, request: GroundingRequest) -> Grounding:
-        known = self.shots[request.frame.stamp_ns].truth.objects
-        fitting = [k.box_xyxy for k in known if f"{k.color} {k.category}" in request.expression and not self.hidden]
-        items = [GroundingItem(request.expression, 0.9, box_xyxy=box) for box in fitting if box is not None]
-        return Grounding(request, tuple(items), None if items else "nothing fits")
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def _mask(self, object_id: str) -> TrackedMask:
-        mask = self.shots[self._newest_ns].truth.instance_ids == self._followed[object_id]
-        mask &= not self.hidden
-        seen = bool(mask.any())
-        return TrackedMask(object_id, mask, 0.9 if seen else 0.0, 0.9, 5.0 if seen else -5.0)
 
 
 class Nav2:
@@ -234,11 +165,9 @@ def robot_in_map(shot: SimulatedFrame) -> Array:
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     knowing = Knowing()
-
-    def make_pipeline(config: Config, transforms: TransformBuffer) -> Pipeline:
-        return Pipeline(config, tracker=knowing, worker=ReplayWorker(knowing, latency_ns=0), transforms=transforms)
-
-    with a_robot(make_pipeline=make_pipeline, output__world_frame="map", memory__interval_s=0.1) as robot:
+    with a_robot(
+        make_pipeline=pipeline_of(lambda: knowing, knowing), output__world_frame="map", memory__interval_s=0.1
+    ) as robot:
         there = World(robot, knowing, Nav2(robot.node))
         robot.wait_for(lambda: robot.tf.get_subscription_count() >= 2)
         robot.say("the red mug")

@@ -10,7 +10,7 @@ import pytest
 from painted import CAMERA, HEIGHT, WIDTH, painted
 from referent_msgs.msg import TrackedObject
 from robot import a_robot
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import Marker, MarkerArray
@@ -248,30 +248,6 @@ def test_the_qos_of_one_topic_can_be_overridden() -> None:
         robot.node.start()
         robot.wait_for_diagnosis("input", "/color/image_rect: the publisher's QoS does not fit")
         assert "/depth/image_rect: the publisher's QoS" not in robot.diagnosis("input").message
-
-
-def test_compressed_pictures_are_followed_alike() -> None:
-    frame = painted(0, RED)
-    assert frame.depth_m is not None
-    with a_robot(start=False, input__image_transport="compressed") as robot:
-        color = robot.publisher(CompressedImage, "color/image_rect/compressed")
-        depth = robot.publisher(CompressedImage, "depth/image_rect/compressedDepth")
-        robot.node.start()
-        robot.wait_for(lambda: color.get_subscription_count() and depth.get_subscription_count())
-        robot.wait_for(lambda: robot.voice.get_subscription_count() and robot.info.get_subscription_count())
-        robot.spin(0.2)
-        robot.say("the red block")
-        header = robot.header(frame)
-        robot.info.publish(camera_messages.camera_info_message(header, frame.intrinsics))
-        robot.spin(0.1)
-        picture = cv2.imencode(".png", frame.rgb[..., ::-1])[1].tobytes()
-        counts = cv2.imencode(".png", (frame.depth_m * 1000).astype(np.uint16))[1].tobytes()
-        color.publish(CompressedImage(header=header, format="rgb8; png compressed bgr8", data=picture))
-        depth.publish(CompressedImage(header=header, format="16UC1; compressedDepth png", data=bytes(12) + counts))
-        robot.wait_for(lambda: robot.about(frame, "tracks"))
-        (track,) = robot.about(frame, "tracks")[0].objects
-        assert track.state == TrackedObject.TRACKING
-        assert track.has_pose
 
 
 def test_poses_are_given_in_the_output_frame_through_tf_at_the_pictures_stamp() -> None:

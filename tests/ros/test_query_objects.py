@@ -15,13 +15,9 @@ from geometry_msgs.msg import Point, Quaternion, Transform, Vector3
 from painted import painted
 from referent_msgs.msg import KnownObject, TrackedObject
 from referent_msgs.srv import Forget, QueryObjects, Reexpress, Reset
-from robot import Robot, a_robot
+from robot import Robot, Services, a_robot, pipeline_of
 
-from referent.config import Config
 from referent.errors import ConfigError
-from referent.frames.transforms import TransformBuffer
-from referent.grounding.workers import ReplayWorker
-from referent.pipeline import Pipeline
 from referent.types import Grounding, GroundingItem, GroundingRequest, RgbdFrame
 from referent_ros import camera_messages
 from referent_ros.result_messages import time_from_ns
@@ -52,14 +48,8 @@ class Guest:
     def __init__(self, robot: Robot, grounder: ThirstyGrounder) -> None:
         self.robot = robot
         self.grounder = grounder
-        self._clients = {name: robot.node.create_client(kind, f"referent/{name}") for name, kind in KINDS.items()}
-        robot.wait_for(lambda: all(client.service_is_ready() for client in self._clients.values()))
+        self.call = Services(robot, KINDS).call
         robot.wait_for(lambda: robot.tf.get_subscription_count() >= 2)  # the node's ears, and the robot's own
-
-    def call(self, name: str, **fields: Any) -> Any:
-        answer = self._clients[name].call_async(KINDS[name].Request(**fields))
-        self.robot.wait_for(answer.done)
-        return answer.result()
 
     def ask(self, phrase: str = "", **fields: Any) -> list[KnownObject]:
         answer = self.call("query_objects", phrase=phrase, **fields)
@@ -83,12 +73,7 @@ class Guest:
 @contextmanager
 def a_guest(**settings: Any) -> Iterator[Guest]:
     grounder = ThirstyGrounder()
-
-    def make_pipeline(config: Config, transforms: TransformBuffer) -> Pipeline:
-        worker = ReplayWorker(grounder, latency_ns=0)
-        return Pipeline(config, tracker=ColorTracker(), worker=worker, transforms=transforms)
-
-    with a_robot(make_pipeline=make_pipeline, **settings) as robot:
+    with a_robot(make_pipeline=pipeline_of(ColorTracker, grounder), **settings) as robot:
         yield Guest(robot, grounder)
 
 

@@ -14,15 +14,11 @@ from doubles import ColorGrounder, ColorTracker
 from painted import HEIGHT, WIDTH, painted
 from referent_msgs.msg import TrackedObject
 from referent_msgs.srv import Correct, Forget, Reground, Reset
-from robot import Robot, a_robot
+from robot import Robot, Services, a_robot, pipeline_of
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from test_ros_dialogue import LEFT, RIGHT, THREE, TWO_RED, a_dialogue, followed
 
-from referent.config import Config
-from referent.frames.transforms import TransformBuffer
-from referent.grounding.workers import ReplayWorker
-from referent.pipeline import Pipeline
 from referent.types import Prompt, TrackedMask
 from referent_ros.result_messages import image_message, time_from_ns
 
@@ -54,13 +50,7 @@ class Caller:
     def __init__(self, robot: Robot, grounder: ColorGrounder) -> None:
         self.robot = robot
         self.grounder = grounder
-        self._clients = {name: robot.node.create_client(kind, f"referent/{name}") for name, kind in KINDS.items()}
-        robot.wait_for(lambda: all(client.service_is_ready() for client in self._clients.values()))
-
-    def call(self, name: str, **fields: Any) -> Any:
-        answer = self._clients[name].call_async(KINDS[name].Request(**fields))
-        self.robot.wait_for(answer.done)
-        return answer.result()
+        self.call = Services(robot, KINDS).call
 
     def box_after(self, number: int) -> list[float]:
         """Of the one object that is followed, in a picture that is shown now."""
@@ -72,12 +62,7 @@ class Caller:
 def a_caller(**options: Any) -> Iterator[Caller]:
     """Beside a robot that looks at three things."""
     grounder = ColorGrounder()
-
-    def make_pipeline(config: Config, transforms: TransformBuffer) -> Pipeline:
-        worker = ReplayWorker(grounder, latency_ns=0)
-        return Pipeline(config, tracker=ShownTracker(), worker=worker, transforms=transforms)
-
-    with a_robot(make_pipeline=make_pipeline, **options) as robot:
+    with a_robot(make_pipeline=pipeline_of(ShownTracker, grounder), **options) as robot:
         yield Caller(robot, grounder)
 
 

@@ -22,9 +22,9 @@ from robot import a_robot
 from std_msgs.msg import Int16MultiArray, String, UInt8MultiArray
 from voices import Speaker
 
-from referent.config import SpeechConfig
 from referent.errors import ConfigError, ReferentError
 from referent.speech.listener import Listener
+from referent.speech_config import SpeechConfig
 from referent_ros.speech import SpeechNode
 
 CHUNK = 1600

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from voices import Speaker
 
-from referent.config import SpeechConfig
 from referent.errors import ConfigError
 from referent.speech.audio import RATE_HZ, pcm16_from
 from referent.speech.listener import Heard, Listener
 from referent.speech.sphinx import SphinxRecognizer
 from referent.speech.vocabulary import Vocabulary, load_vocabulary
+from referent.speech_config import SpeechConfig
 from referent.types import Array
 
 CONFIG = SpeechConfig()

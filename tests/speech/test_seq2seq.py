@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from referent.config import SpeechConfig
 from referent.errors import WeightsMissing
 from referent.speech.audio import RATE_HZ
 from referent.speech.recognizers import load_recognizer
 from referent.speech.seq2seq import plain_words
+from referent.speech_config import SpeechConfig
 
 WORDS = ["the", "red", "mug", "blue", "cup", "put", "into", "bowl"]
 NOISE = np.random.default_rng(3).normal(0, 0.1, 2 * RATE_HZ).astype(np.float32)

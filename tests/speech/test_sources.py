@@ -52,6 +52,23 @@ def test_a_microphone_is_read_until_it_is_closed(tmp_path: Path, monkeypatch: py
     assert "-D hw:1,0 -r 16000 -c 1" in (tmp_path / "told").read_text()
 
 
+def test_a_recorder_that_complains_for_a_whole_shift_is_listened_to_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complaint = "overrun!!! (at least 0.123 ms long)"
+    an_arecord(tmp_path, monkeypatch, f"yes '{complaint}' | head -c 1000000 >&2; exec head -c 3200 /dev/zero")
+    microphone = Microphone("default", 16_000, 1)
+    heard: list[bytes] = []
+    reading = threading.Thread(target=lambda: heard.append(microphone.read()), daemon=True)
+    reading.start()
+    reading.join(timeout=20)
+    assert heard == [bytes(3200)], "it waits until somebody reads what it says"
+    with pytest.raises(BadMessage, match=r"gives no sound: .*overrun!!!") as told:
+        microphone.read()
+    assert len(str(told.value)) < 1000
+    microphone.close()
+
+
 def test_a_machine_without_that_microphone_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     an_arecord(tmp_path, monkeypatch, "echo 'audio open error: No such file or directory' >&2; exit 1")
     microphone = Microphone("hw:7", 16_000, 1)

@@ -25,16 +25,8 @@ from referent.types import Array, Prompt
 from referent.weights import resolve
 
 BOX = PromptInputs(torch.tensor([[[8.0, 42.0], [42.0, 86.0]]]), torch.tensor([[2, 3]], dtype=torch.int32))
+pytestmark = pytest.mark.usefixtures("one_thread_no_gradients")
 POINT = PromptInputs(torch.tensor([[[100.0, 80.0]]]), torch.tensor([[1]], dtype=torch.int32))
-
-
-@pytest.fixture(autouse=True)
-def one_thread_no_gradients() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.inference_mode():
-        yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tqdm import tqdm
 
+from referent.building import build_pipeline, replay_worker
 from referent.config import Config
 from referent.errors import ReferentError
 from referent.evaluation.lines import Line, result_line, truth_line
@@ -14,7 +15,7 @@ from referent.evaluation.matching import ObjectEvaluation, evaluate_run
 from referent.evaluation.metrics import mean_or_none
 from referent.evaluation.suites import Case, cases_of, expression_of, scene_of
 from referent.evaluation.summary import number
-from referent.pipeline import Pipeline, build_pipeline, replay_worker
+from referent.pipeline import Pipeline
 from referent.settings import to_tree
 from referent.sources.simulation.simulate import simulate
 from referent.sources.simulation.truth import SimulatedFrame

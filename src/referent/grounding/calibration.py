@@ -16,16 +16,8 @@ import numpy as np
 from referent.errors import ConfigError, UnreadableReply
 from referent.grounding.coordinates import Quad
 from referent.grounding.replies import read_reply
-from referent.types import (
-    Array,
-    Grounder,
-    Grounding,
-    GroundingRequest,
-    Intrinsics,
-    RegroundReason,
-    RgbdFrame,
-    Target,
-)
+from referent.ports import Grounder
+from referent.types import Array, Grounding, GroundingRequest, Intrinsics, RegroundReason, RgbdFrame, Target
 
 # Landscape, so that swapped axes show; multiples of 224, so that no Qwen processor resizes it (`openai_server`).
 SIZE = (896, 448)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from referent.types import Grounding, GroundingEvent, GroundingFailure, GroundingItem, Prompt
+from referent.ports import GroundingFailure
+from referent.types import Grounding, GroundingEvent, GroundingItem, Prompt
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,8 @@ from pathlib import Path
 from referent.config import Config, GrounderConfig, load_config
 from referent.errors import ConfigError, GrounderUnavailable, ReferentError
 from referent.grounding.workers import Answer, health_of
-from referent.types import Grounder, GrounderHealth, Grounding, GroundingFailure, GroundingRequest, Worker
+from referent.ports import Grounder, GroundingFailure, Worker
+from referent.types import GrounderHealth, Grounding, GroundingRequest
 
 FIRST_REST_S = 2.0
 LONGEST_REST_S = 60.0

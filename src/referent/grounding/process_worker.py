@@ -21,7 +21,8 @@ from multiprocessing.process import BaseProcess
 from referent.errors import ConfigError, GrounderUnavailable, ReferentError
 from referent.grounding.shared_pictures import PictureBoard, Slip, picture_from
 from referent.grounding.workers import START_TIMEOUT_S, Answer, Check, Waiting, answer_of, leave_off
-from referent.types import Array, Grounder, GrounderHealth, GroundingFailure, GroundingRequest, Intrinsics, RgbdFrame
+from referent.ports import Grounder, GroundingFailure
+from referent.types import Array, GrounderHealth, GroundingRequest, Intrinsics, RgbdFrame
 
 RESTART_PAUSE_S = 1.0
 MAX_RESTART_PAUSE_S = 30.0

@@ -18,7 +18,8 @@ import numpy as np
 
 from referent.errors import BadMessage, ConfigError, GrounderUnavailable
 from referent.grounding.workers import health_of
-from referent.types import Array, GrounderHealth, Grounding, GroundingFailure, GroundingItem, GroundingRequest, Worker
+from referent.ports import GroundingFailure, Worker
+from referent.types import Array, GrounderHealth, Grounding, GroundingItem, GroundingRequest
 
 FORMAT = {"format": "referent grounder answers", "version": 1}
 Line = dict[str, Any]

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from referent.errors import GrounderUnavailable
 from referent.grounding.workers import Answer, health_of
-from referent.types import GrounderHealth, GroundingRequest, Worker
+from referent.ports import Worker
+from referent.types import GrounderHealth, GroundingRequest
 
 MAX_WAITING = 32
 
@@ -20,7 +21,7 @@ class _Aside:
 
 
 class SharedWorker:
-    """A `types.Worker` for the targets; `ask_aside` is for everybody else. Belongs to the pipeline thread.
+    """A `ports.Worker` for the targets; `ask_aside` is for everybody else. Belongs to the pipeline thread.
 
     Whoever polls it, at least once in a while, keeps the questions from beside going, one after the other, whenever the
     targets have none.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from referent.config import GroundingConfig
-from referent.grounding import instructions, records
+from referent.grounding import instructions, records, verdicts
 from referent.grounding.association import item_area_px, item_box_xyxy
 from referent.grounding.conclusions import Conclusion, Placed, Scene, conclude
 from referent.grounding.confidence import probability_of
@@ -26,20 +26,18 @@ from referent.grounding.regions import GivenRegion, prompt_from_item
 from referent.grounding.targets import Numbering, Targets
 from referent.grounding.verification import KIND, cut_out_request, probability_of_yes
 from referent.grounding.wording import rival_names
+from referent.ports import GroundingFailure, PromptOutcome, Worker
 from referent.types import (
     Array,
     Grounding,
-    GroundingFailure,
     GroundingRequest,
     Prompt,
-    PromptOutcome,
     Provenance,
     RegroundReason,
     RgbdFrame,
     Target,
     TrackedMask,
     TrackState,
-    Worker,
 )
 
 NOT_KNOWN = 0.5  # what a verification says that failed
@@ -275,12 +273,12 @@ class GroundingSupervisor:
         if answer.items and reason in _REASONS_OF_WORDS and scene.asked:
             self._conversation.note(answer.request.expression, answer.raw)
         for one in concluded.verified:
-            agrees = partial(records.verified, config=config, stamp_ns=stamp_ns, now_ns=now_ns)
+            agrees = partial(verdicts.verified, config=config, stamp_ns=stamp_ns, now_ns=now_ns)
             change((one.object_id,), partial(agrees, speaks_for=one.speaks_for, box_px=one.box_px))
         for object_id, log_odds in concluded.against:
-            change((object_id,), partial(records.contradicted, config=config, by=log_odds))
-        change(concluded.unsure, lambda r: records.unsure(r, reason, "the grounder is not sure yet"))
-        helpless = partial(records.fruitless, config=config, stamp_ns=stamp_ns, now_ns=now_ns, words=words)
+            change((object_id,), partial(verdicts.contradicted, config=config, by=log_odds))
+        change(concluded.unsure, lambda r: verdicts.unsure(r, reason, "the grounder is not sure yet"))
+        helpless = partial(verdicts.fruitless, config=config, stamp_ns=stamp_ns, now_ns=now_ns, words=words)
         change(concluded.fruitless, helpless)
         self._flag_conflicts(concluded, now_ns)
         prompts = [self._place(placed, scene, stamp_ns, reason) for placed in concluded.placed]
@@ -319,8 +317,8 @@ class GroundingSupervisor:
     def _flag_conflicts(self, concluded: Conclusion, now_ns: int) -> None:
         """What answers to one target lies on another's track: that one is asked about before anything is taken."""
         for object_id, other in concluded.conflicts:
-            self._targets.change((object_id,), partial(records.conflicting, other=other, now_ns=now_ns))
-            self._targets.change((other,), partial(records.contested, by=object_id, now_ns=now_ns))
+            self._targets.change((object_id,), partial(verdicts.conflicting, other=other, now_ns=now_ns))
+            self._targets.change((other,), partial(verdicts.contested, by=object_id, now_ns=now_ns))
 
     def _deny(self, concluded: Conclusion, stamp_ns: int, now_ns: int) -> tuple[str, ...]:
         """Nothing matches what is seen: a track that something else speaks against too is given up after a while."""
@@ -328,11 +326,11 @@ class GroundingSupervisor:
         for object_id in concluded.denied:
             spoken_against = self._targets[object_id].suspicion is not None
             denied = partial(
-                records.denied, config=self._config, stamp_ns=stamp_ns, now_ns=now_ns, words=concluded.words
+                verdicts.denied, config=self._config, stamp_ns=stamp_ns, now_ns=now_ns, words=concluded.words
             )
             self._targets.change((object_id,), denied)
             if spoken_against and self._is_refuted(self._targets[object_id]):
-                ends = partial(records.given_up, config=self._config, now_ns=now_ns, words=concluded.words)
+                ends = partial(verdicts.given_up, config=self._config, now_ns=now_ns, words=concluded.words)
                 self._targets.change((object_id,), ends)
                 ended.append(object_id)
         return tuple(ended)

@@ -9,9 +9,11 @@ from types import MappingProxyType
 
 from referent.config import GroundingConfig
 from referent.grounding.boxes import mask_box_xyxy
-from referent.grounding.records import Meaning, Placement, TargetRecord, fruitless, grounded, observed
+from referent.grounding.records import Meaning, Placement, TargetRecord, observed
+from referent.grounding.verdicts import fruitless, grounded
 from referent.grounding.wording import rival_names, which_one
-from referent.types import Candidate, LiveTrack, PromptOutcome, TrackedMask
+from referent.ports import PromptOutcome
+from referent.types import Candidate, LiveTrack, TrackedMask
 
 CATCHING_UP = "found, catching up"
 

@@ -15,7 +15,7 @@ from referent.grounding.fallback import FallbackGrounder, FallbackWorker, in_ord
 from referent.grounding.process_worker import ProcessWorker
 from referent.grounding.recordings import RecordingWorker
 from referent.grounding.workers import Check, ReplayWorker, ThreadWorker
-from referent.types import Grounder, Worker
+from referent.ports import Grounder, Worker
 
 log = logging.getLogger(__name__)
 

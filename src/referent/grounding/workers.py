@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from referent.errors import ConfigError, GrounderUnavailable, ReferentError
-from referent.types import Grounder, GrounderHealth, Grounding, GroundingFailure, GroundingRequest, Worker
+from referent.ports import Grounder, GroundingFailure, Worker
+from referent.types import GrounderHealth, Grounding, GroundingRequest
 
 Answer = Grounding | GroundingFailure
 Check = Callable[[Grounder], str]  # looks at a grounder that was just made; a note for people. ConfigError refuses it

@@ -97,10 +97,10 @@ class Notebook:
             noted[look.memory_id] = absorbing(entry, same)
         kept = {i: e for i, e in {**self._entries, **noted}.items() if i not in doubles}
         surplus = self._surplus(kept)
-        self.counts.update(notes=len(looks), new=len(noted.keys() - self._entries.keys()), merged=len(doubles))
+        new = len(noted.keys() - self._entries.keys())
         crops = {look.memory_id: look.crop_jpeg for look in looks if look.crop_jpeg is not None}
         self._commit(list(noted.values()), crops=crops, deleted=[*doubles, *surplus])
-        self.counts["evicted"] += len(surplus)
+        self.counts.update(notes=len(looks), new=new, merged=len(doubles), evicted=len(surplus))
 
     def update(self, entries: Sequence[Entry]) -> None:
         """Write entries that are known, as they are now."""

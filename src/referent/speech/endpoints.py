@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from referent.config import SpeechConfig
 from referent.speech.audio import RATE_HZ, pcm16_from
+from referent.speech_config import SpeechConfig
 from referent.types import Array
 
 FRAME_S = 0.03

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from referent.config import SpeechConfig
 from referent.speech.audio import PcmReader
 from referent.speech.endpoints import Endpointer, Utterance
 from referent.speech.recognizers import Recognizer, load_recognizer
+from referent.speech_config import SpeechConfig
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from referent.config import SpeechConfig
 from referent.speech.vocabulary import load_vocabulary
+from referent.speech_config import SpeechConfig
 from referent.types import Array
 
 

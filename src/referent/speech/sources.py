@@ -15,6 +15,8 @@ from referent.errors import BadMessage, ConfigError
 CHUNK_S = 0.1
 RECORDER = "arecord"
 SAMPLE_BYTES = 2
+SAID_LINES, SAID_CHARS = 4, 200  # the last that a recorder said: of every overrun it says a line
+STOP_TIMEOUT_S = 2.0
 
 
 class WavFile:
@@ -55,6 +57,9 @@ class Microphone:
         self._process = subprocess.Popen(
             [program, *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
+        self._said: deque[str] = deque(maxlen=SAID_LINES)
+        self._reading = threading.Thread(target=self._read_what_it_says, name="arecord", daemon=True)
+        self._reading.start()
 
     def read(self) -> bytes:
         """The next CHUNK_S. Raises BadMessage, with what arecord said, when there is no more."""
@@ -62,17 +67,28 @@ class Microphone:
         chunk = self._process.stdout.read(self._chunk_bytes)
         if chunk:
             return chunk
-        assert self._process.stderr is not None
-        said = " ".join(self._process.stderr.read().decode(errors="replace").split())
+        self._reading.join(timeout=STOP_TIMEOUT_S)
+        said = " ".join(" ".join(self._said).split())
         raise BadMessage(f"speech.microphone: {self._device!r} gives no sound: {said or 'it ended'}; see `arecord -L`")
 
     def close(self) -> None:
         """End the recording."""
         self._process.terminate()
-        self._process.wait()
+        try:
+            self._process.wait(timeout=STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reading.join(timeout=STOP_TIMEOUT_S)
         for pipe in (self._process.stdout, self._process.stderr):
             if pipe is not None:
                 pipe.close()
+
+    def _read_what_it_says(self) -> None:
+        """Keep the last of it; a pipe that nobody reads would fill up and stop the recorder."""
+        assert self._process.stderr is not None
+        while said := self._process.stderr.readline(SAID_CHARS):
+            self._said.append(said.decode(errors="replace"))
 
 
 class ChunkQueue:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from referent.errors import ConfigError
+from referent.settings import yaml_tree
 
 MAX_WORDS = 2000  # more than a small grammar can tell apart
 _PHRASE = re.compile(r"[a-z][a-z'.-]*(?: [a-z][a-z'.-]*)*")
@@ -48,15 +46,12 @@ GROUPS = tuple(item.name for item in fields(Vocabulary) if item.name != "pronunc
 
 def load_vocabulary(path: Path | str | None = None) -> Vocabulary:
     """The list at `path`, or the one that comes with Referent. Raises ConfigError naming the entry that is wrong."""
-    name = str(path or "words.yaml")
+    file = Path(path or Path(__file__).with_name("words.yaml"))
     try:
-        text = Path(path).read_text() if path else resources.files(__package__).joinpath("words.yaml").read_text()
-        tree = yaml.safe_load(text)
-    except OSError as error:
-        raise ConfigError(f"speech.vocabulary: {name}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"speech.vocabulary: {name}: not YAML ({' '.join(str(error).split())})") from error
-    return _checked(name, tree)
+        tree = yaml_tree(file)
+    except ConfigError as error:
+        raise ConfigError(f"speech.vocabulary: {error}") from error
+    return _checked(str(file), tree)
 
 
 def plural_of(noun: str) -> str:

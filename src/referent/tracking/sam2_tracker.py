@@ -17,6 +17,7 @@ from torch import Tensor
 
 from referent.config import TrackerConfig
 from referent.errors import BadInstruction, BadMessage, StalePrompt
+from referent.ports import PromptOutcome
 from referent.tracking.build import Engine, build_engine
 from referent.tracking.engine import EncodedAhead
 from referent.tracking.features import FeatureRing, FrameFeatures
@@ -25,7 +26,7 @@ from referent.tracking.memory_policy import policy_of
 from referent.tracking.scene_cut import scene_change, scene_signature
 from referent.tracking.shadow import Outcome, Shadow, agrees, begin, catch_up, verdict
 from referent.tracking.track import Track, compare_tracks, follow, masks_of
-from referent.types import Prompt, PromptOutcome, RgbdFrame, TrackedMask
+from referent.types import Prompt, RgbdFrame, TrackedMask
 from referent.weights import ModelEntry
 
 OUTCOMES_KEPT = 1024  # for a caller that does not take them
@@ -44,7 +45,7 @@ class _Object:
 
 
 class Sam2Tracker:
-    """A `types.Tracker`. Belongs to one thread. `config.threads` > 0 sets torch's threads for the whole process.
+    """A `ports.Tracker`. Belongs to one thread. `config.threads` > 0 sets torch's threads for the whole process.
 
     `adapt_engine` may wrap what computes. Raises WeightsMissing when the model cannot be loaded, ConfigError when its
     device is not there or settings contradict each other.
@@ -83,13 +84,13 @@ class Sam2Tracker:
 
     @torch.inference_mode()
     def prefetch(self, frame: RgbdFrame) -> None:
-        """See `types.Tracker`. Without effect on a CPU, where both would share the cores."""
+        """See `ports.Tracker`. Without effect on a CPU, where both would share the cores."""
         if self._engine.overlaps and len(self._ahead) < FRAMES_AHEAD:
             self._ahead[frame.stamp_ns] = self._engine.encode_ahead(frame.rgb)
 
     @torch.inference_mode()
     def prompt(self, prompt: Prompt) -> TrackedMask | None:
-        """See `types.Tracker`. A prompt that the live track agrees with only adds its frame to the track's memory.
+        """See `ports.Tracker`. A prompt that the live track agrees with only adds its frame to the track's memory.
 
         Besides, raises BadInstruction when it is one object too many.
         """
@@ -110,7 +111,7 @@ class Sam2Tracker:
         return self._newest_mask(prompt.object_id)
 
     def take_outcomes(self) -> tuple[PromptOutcome, ...]:
-        """See `types.Tracker`."""
+        """See `ports.Tracker`."""
         outcomes = tuple(self._outcomes)
         self._outcomes.clear()
         return outcomes
@@ -133,7 +134,7 @@ class Sam2Tracker:
             track.forget_frames(kept=self._ring.indices, pinned=self._ring.pinned_indices)
 
     def forget(self, object_id: str) -> None:
-        """See `types.Tracker`."""
+        """See `ports.Tracker`."""
         if self._objects.pop(object_id, None) is not None:
             self._forgotten[object_id] = self._next_index - 1
         while len(self._forgotten) > FORGOTTEN_KEPT:

@@ -24,17 +24,12 @@ from referent.evaluation.heldout.judge import FINAL_SEED
 from referent.evaluation.heldout.outcomes import RIGHT_IOU, ask, matched
 from referent.evaluation.heldout.questions import Picture, Question, a_question, render_picture
 from referent.grounding.backends.qwen3_vl import Qwen3VLGrounder
-from referent.grounding.confidence import (
-    ItemEvidence,
-    Platt,
-    combined_score,
-    expected_calibration_error,
-    fit_platt,
-)
+from referent.grounding.confidence import ItemEvidence, Platt, combined_score, expected_calibration_error, fit_platt
 from referent.grounding.score_calibration import FILE, Calibration, write_calibration
+from referent.ports import Grounder, Tracker
 from referent.sources.simulation.expressions import expressions_for
 from referent.tracking.sam2_tracker import Sam2Tracker
-from referent.types import Array, Grounder, Prompt, RgbdFrame, Tracker
+from referent.types import Array, Prompt, RgbdFrame
 from referent.weights import resolve
 
 FOLDS = 5

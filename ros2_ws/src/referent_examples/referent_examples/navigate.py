@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -242,7 +241,7 @@ def run_errand(node: NavigateNode, stop: threading.Event) -> str:
     return str(errand.result())
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """The executable `navigate`: status 0 when it got there, 1 with the reason when not, 2 for wrong input."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

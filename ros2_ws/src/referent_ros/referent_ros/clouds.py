@@ -50,7 +50,7 @@ def _message(points: Array, header: Header) -> PointCloud2:
         PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
         for index, name in enumerate(("x", "y", "z", "rgb"))
     ]
-    if "object" in points.dtype.names:
+    if "object" in (points.dtype.names or ()):
         fields.append(PointField(name="object", offset=16, datatype=PointField.UINT32, count=1))
     return PointCloud2(
         header=header,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import rclpy
@@ -81,7 +80,7 @@ class Probe(Node):
         rclpy.spin_once(self, timeout_sec=seconds)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """The executable `health`."""
     rclpy.init(args=arguments)
     try:

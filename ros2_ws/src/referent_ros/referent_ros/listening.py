@@ -131,8 +131,8 @@ class Listener:
         )
         self._subscriptions.append(subscription)
 
-    def _guarded(self, handle: Callable[[Any], None], health: InputHealth) -> Callable[[Any, Mapping[str, Any]], None]:
-        """A callback for which a bad message costs that message only."""
+    def _guarded(self, handle: Callable[[Any], None], health: InputHealth) -> Callable[..., None]:
+        """A callback, of message and info, for which a bad message costs that message only."""
 
         def callback(message: Any, info: Mapping[str, Any]) -> None:
             health.arrived(len(getattr(message, "data", ())))

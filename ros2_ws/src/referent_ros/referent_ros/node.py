@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -15,13 +15,14 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.qos import QoSProfile
 from rclpy.timer import Timer
 
+from referent.building import build_pipeline
 from referent.config import Config
 from referent.errors import ReferentError
 from referent.frames.transforms import TransformBuffer
 from referent.grounding.targets import Numbering
 from referent.live import LivePipeline
 from referent.memory import ObjectMemory, open_memory
-from referent.pipeline import Pipeline, build_pipeline
+from referent.pipeline import Pipeline
 from referent.types import FrameResult, RgbdFrame
 from referent_ros.diagnostics import OutputHealth, lifecycle_status, memory_status, output_status
 from referent_ros.follow_server import FollowServer
@@ -261,7 +262,7 @@ class ReferentNode(LifecycleNode):
         return "unconfigured" if self._outputs is None else "inactive"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """The executable `node`."""
 
     def make(stop: threading.Event) -> ReferentNode:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, cast
 
 import rclpy
 from lifecycle_msgs.msg import Transition
@@ -15,6 +15,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from referent.errors import ReferentError
@@ -46,7 +47,7 @@ class Runnable(Protocol):
         ...
 
 
-def run(make: Callable[[threading.Event], Runnable], arguments: Sequence[str] | None = None) -> int:
+def run(make: Callable[[threading.Event], Runnable], arguments: list[str] | None = None) -> int:
     """Spin until SIGINT, SIGTERM or the node's own end; wrong input is one line on stderr and status 2."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -66,7 +67,7 @@ def run(make: Callable[[threading.Event], Runnable], arguments: Sequence[str] | 
 
 def _spin(runnable: Runnable, stop: threading.Event) -> None:
     executor = SingleThreadedExecutor()
-    executor.add_node(runnable)
+    executor.add_node(cast(Node, runnable))  # no type says "a Node, and Runnable"
     try:
         runnable.start()
         while not stop.is_set():

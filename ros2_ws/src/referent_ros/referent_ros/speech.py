@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -219,7 +218,7 @@ def pcm16_of(message: Any) -> bytes:
     return message.data.tobytes()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """The executable `speech`."""
     return run(SpeechNode, arguments)
 

@@ -14,12 +14,13 @@ from dataclasses import replace
 
 from tqdm import tqdm
 
+from referent.building import build_pipeline
 from referent.config import Config
 from referent.errors import ReferentError
 from referent.evaluation.heldout.estimates import Estimate, median_of
 from referent.evaluation.heldout.questions import Picture, questions_about, render_picture
 from referent.live import LivePipeline
-from referent.pipeline import Pipeline, build_pipeline
+from referent.pipeline import Pipeline
 from referent.types import FrameResult, RgbdFrame
 
 RATE_HZ = 30.0

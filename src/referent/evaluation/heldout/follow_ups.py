@@ -14,9 +14,10 @@ import numpy as np
 from referent.evaluation.heldout.outcomes import RIGHT_IOU, Answer, Outcome, ask, asked, matched
 from referent.evaluation.heldout.questions import TRIES_PER_KIND, Picture, Question, a_question
 from referent.grounding.answers import answer_text, thousandths
+from referent.ports import Grounder
 from referent.sources.simulation.dialogues import Said, dialogue_for, follow_up
 from referent.sources.simulation.expressions import Expression, expressions_for
-from referent.types import Array, Grounder, Turn
+from referent.types import Array, Turn
 
 GIVEN, OWN, GIVEN_AGAIN = "follow-up", "follow-up, own history", "follow-up, that history given"
 ASKED_PER_PICTURE = 2

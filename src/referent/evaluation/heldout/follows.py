@@ -10,7 +10,8 @@ import numpy as np
 from referent.evaluation.heldout.clips import JudgedClip
 from referent.evaluation.heldout.estimates import Estimate, mean_of
 from referent.evaluation.metrics import boundary_f, region_j
-from referent.types import Array, Prompt, Tracker
+from referent.ports import Tracker
+from referent.types import Array, Prompt
 
 CERTAIN_PX = 6  # of one to this many pixels nobody can say whether the object is there
 WHOLLY_VISIBLE = 0.9

@@ -10,16 +10,10 @@ from tqdm import tqdm
 
 from referent.evaluation.heldout.follow_ups import GIVEN, after_own_answers, follow_ups_about
 from referent.evaluation.heldout.outcomes import Outcome, asked
-from referent.evaluation.heldout.questions import (
-    PLAIN,
-    SHAPES,
-    Picture,
-    Question,
-    questions_about,
-    render_picture,
-)
+from referent.evaluation.heldout.questions import PLAIN, SHAPES, Picture, Question, questions_about, render_picture
+from referent.ports import Grounder
 from referent.sources.simulation.expressions import KINDS
-from referent.types import Grounder, RgbdFrame
+from referent.types import RgbdFrame
 
 UNSEEN = "unseen wording"
 OTHER_PICTURE, FOLLOW_UP_OTHER_PICTURE = "other picture", "follow-up, other picture"

@@ -13,17 +13,8 @@ from referent.errors import UnreadableReply
 from referent.evaluation.heldout.questions import Question, is_near_miss
 from referent.evaluation.lines import Line, rounded
 from referent.grounding.boxes import box_iou, mask_box_xyxy
-from referent.types import (
-    Array,
-    Grounder,
-    Grounding,
-    GroundingItem,
-    GroundingRequest,
-    RegroundReason,
-    RgbdFrame,
-    Target,
-    Turn,
-)
+from referent.ports import Grounder
+from referent.types import Array, Grounding, GroundingItem, GroundingRequest, RegroundReason, RgbdFrame, Target, Turn
 
 RIGHT_IOU = 0.5
 NEVER = np.zeros(4, np.float32)  # overlaps nothing: an answer without extent, such as a point

@@ -35,9 +35,9 @@ from referent.evaluation.regrounding.runs import run_episode
 from referent.evaluation.suites import REGROUNDING
 from referent.evaluation.summary import versions
 from referent.grounding import backends
+from referent.ports import Grounder
 from referent.settings import override, to_tree
 from referent.sources.simulation.trials import SECONDS, TRIALS
-from referent.types import Grounder
 from referent.weights import resolve
 
 FINAL_SEED = 20_000  # from here on nobody looks before the final table

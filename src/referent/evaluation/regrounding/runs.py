@@ -13,9 +13,10 @@ from referent.evaluation.regrounding.episodes import Played
 from referent.grounding.boxes import box_iou, mask_box_xyxy
 from referent.grounding.workers import ReplayWorker
 from referent.pipeline import Pipeline
+from referent.ports import Grounder
 from referent.tracking.build import Engine
 from referent.tracking.sam2_tracker import Sam2Tracker
-from referent.types import Array, FrameResult, Grounder, Grounding, GroundingRequest
+from referent.types import Array, FrameResult, Grounding, GroundingRequest
 from referent.weights import resolve
 
 RIGHT_IOU = 0.5

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from referent.errors import ConfigError
 from referent.geometry.models.model import ObjectModel, build_model
 from referent.geometry.models.obj import read_obj
 from referent.geometry.models.surface import Surface, normals_of, sampled
+from referent.settings import yaml_tree
 from referent.types import Array
 
 UNITS = ("auto", "mm", "m")
@@ -65,12 +65,7 @@ def load_models(file: Path | str) -> Mapping[str, ObjectModel]:
 
 
 def _entries(file: Path) -> list[object]:
-    try:
-        tree = yaml.safe_load(file.read_text())
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{file}: not YAML ({' '.join(str(error).split())})") from error
+    tree = yaml_tree(file)
     if not isinstance(tree, dict) or set(tree) != {"models"} or not isinstance(tree["models"], list):
         raise ConfigError(f"{file}: expected `models:` and under it a list of label, file and unit")
     return list(tree["models"])

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from referent.config import GrounderConfig
 from referent.errors import ConfigError
-from referent.types import Grounder
+from referent.ports import Grounder
 
 __all__ = ["BACKENDS", "ENTRY_POINT_GROUP", "SERVERS", "THREADED", "check", "create", "known_backends"]
 

@@ -10,27 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from referent.sources.simulation.phrases.descriptions import (
-    Description,
-    adjective,
-    clause,
-    describe,
-    noun_phrase,
-)
+from referent.sources.simulation.phrases.descriptions import Description, adjective, clause, describe, noun_phrase
 from referent.sources.simulation.phrases.parts import PARTS_OF
-from referent.sources.simulation.phrases.places import NEAR, SIDES, by_distance, placed, split
+from referent.sources.simulation.phrases.places import placed, somewhere, split
 from referent.sources.simulation.phrases.singles import missing_description
-from referent.sources.simulation.phrases.view import (
-    Figure,
-    Figures,
-    Lead,
-    View,
-    bigger,
-    more_left,
-    nearer,
-    parted,
-    taller,
-)
+from referent.sources.simulation.phrases.view import Figure, Figures, Lead, View, bigger, more_left, nearer, taller
 from referent.sources.simulation.phrases.voice import Found, Voice, Wording
 from referent.sources.simulation.vocabulary import COLORS, PARTS
 
@@ -162,13 +146,7 @@ def related_to_it(view: View, before: Before, voice: Voice) -> Found | None:
     noun = _noun_of(others, voice)
     if noun is None or any(noun.fits(thing) for thing in view.faint):
         return None
-    there = [figure for figure in others if noun.fits(figure.thing)]
-    if voice.chance(0.65):
-        lead, wording = SIDES[voice.pick(tuple(SIDES))]
-        meant = parted(there, it, lead)
-    else:
-        name = voice.pick(tuple(NEAR))
-        wording, meant = NEAR[name], by_distance(there, it, name, view)
+    wording, meant = somewhere([figure for figure in others if noun.fits(figure.thing)], it, view, voice)
     if meant is None or len(meant) > 1 or (not meant and voice.chance(0.6)):
         return None
     place = f"{voice.say(wording)} it"

@@ -5,11 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from referent.sources.simulation.phrases.descriptions import (
-    Description,
-    a_or_an,
-    plain_phrase,
-)
+from referent.sources.simulation.phrases.descriptions import Description, a_or_an, plain_phrase
 from referent.sources.simulation.phrases.singles import missing_description, unique_description
 from referent.sources.simulation.phrases.view import (
     Figure,
@@ -139,14 +135,17 @@ def related(view: View, others: Figures, anchor: Figure, named: str, voice: Voic
     noun = draw_noun(others, voice)
     if any(noun.fits(thing) for thing in view.faint):
         return None
-    candidates = [figure for figure in others if noun.fits(figure.thing)]
+    wording, there = somewhere([figure for figure in others if noun.fits(figure.thing)], anchor, view, voice)
+    return None if there is None else Found(placed(noun, f"{voice.say(wording)} {named}", voice), there)
+
+
+def somewhere(candidates: Sequence[Figure], anchor: Figure, view: View, voice: Voice) -> tuple[Wording, Figures | None]:
+    """The words of a drawn place, and who of `candidates` stands there to `anchor`; None where that is not certain."""
     if voice.chance(0.65):
         lead, wording = SIDES[voice.pick(tuple(SIDES))]
-        there = parted(candidates, anchor, lead)
-    else:
-        name = voice.pick(tuple(NEAR))
-        wording, there = NEAR[name], by_distance(candidates, anchor, name, view)
-    return None if there is None else Found(placed(noun, f"{voice.say(wording)} {named}", voice), there)
+        return wording, parted(candidates, anchor, lead)
+    name = voice.pick(tuple(NEAR))
+    return NEAR[name], by_distance(candidates, anchor, name, view)
 
 
 def draw_noun(figures: Sequence[Figure], voice: Voice) -> Description:
