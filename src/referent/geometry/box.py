@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from referent.geometry.ends import carried_out, cleaned_away_m, noiseless_ends
+from referent.geometry.ends import carried_out, cleaned_away_m, cut_off_m, noiseless_ends
 from referent.geometry.footprint import (
     Circle,
     closeness_yaw,
@@ -330,6 +330,8 @@ def _sides(
     turn = base[:, :2].T @ axes[:, :2]
     low, high = noiseless_ends(ground @ turn, _QUANTILE, shown_m * np.abs(view @ axes[:, :2]))
     lost = cleaned_away_m(axes, view, high - low, border_m)
+    away = np.array([[-1.0], [1.0]]) * (view @ axes[:, :2]) > 0
+    lost += cut_off_m(ground @ turn, np.stack([low, high]), _QUANTILE) * away
     low, high = low - lost[0], high + lost[1]
     return turn @ ((low + high) / 2), high - low
 

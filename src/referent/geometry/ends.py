@@ -19,6 +19,7 @@ _OUTER = 6.0  # sigmas: values farther in have no say
 _LAG_PX = 6  # over less, neighbouring pixels err together
 _DIFFERENCES = 1500  # more change their median by nothing
 _FEWEST = 30
+_EVEN_M = 0.01  # so near to their end values are taken to lie evenly
 _LOWEST_SINE = 0.25  # of a view from above that sees a top at all
 _SIGMAS_OF_MEDIAN = 1 / _NORMAL.inv_cdf(0.75)
 
@@ -99,3 +100,13 @@ def cleaned_away_m(axes: Array, view: Array, sides_m: Array, border_m: float) ->
     narrow = np.clip(2 - sides_m[[1, 0]] * np.abs(along[:2]) / max(border_m, 1e-9), 0.0, 1.0)
     before = border_m * narrow
     return np.where(np.array([[1.0], [-1.0]]) * along[:2] > 0, before, behind)
+
+
+def cut_off_m(values: Array, ends: Array, share: float) -> Array:
+    """(2, K) how far beyond the `ends` (2, K), outside of which is a `share` of (N, K) values, those reach.
+
+    They are taken to go on as evenly as within the last centimetre, as those of a top do up to its edge.
+    """
+    outwards = np.array([-1.0, 1.0])[:, None] * (values[:, None, :] - ends)
+    near = ((outwards > -_EVEN_M) & (outwards <= 0)).mean(axis=0)
+    return np.asarray(share * _EVEN_M / np.maximum(near, share))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from referent.geometry.box import BoxFit
-from referent.geometry.ends import cleaned_away_m, noiseless_ends
+from referent.geometry.ends import cleaned_away_m, cut_off_m, noiseless_ends
 from referent.geometry.points import ends_of, thinned
 from referent.types import Array
 
@@ -101,7 +101,9 @@ def faces_of(
     level = 2 if fit.upright else 3
     ends[:, :level] = noiseless_ends(along[:, :level], _QUANTILE, shown_m * np.abs(view @ axes[:, :level]))
     if fit.upright:
-        ends[:, :2] += _OUTWARDS * cleaned_away_m(axes, view, np.ptp(ends, axis=0)[:2], border_m)
+        lost = cleaned_away_m(axes, view, np.ptp(ends, axis=0)[:2], border_m)
+        lost += cut_off_m(along[:, :2], ends[:, :2], _QUANTILE) * (_OUTWARDS * (view @ axes[:, :2]) > 0)
+        ends[:, :2] += _OUTWARDS * lost
     else:
         ends += _OUTWARDS * border_m * np.sqrt(np.maximum(0.0, 1 - (view @ axes) ** 2))
     if fit.body_center_m is not None:  # the far half of a round thing follows from the near one
