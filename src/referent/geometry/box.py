@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from referent.geometry.ends import carried_out, cleaned_away_m, cut_off_m, noiseless_ends
 from referent.geometry.footprint import (
     Circle,
     closeness_yaw,
@@ -49,6 +50,8 @@ _OUT_SHARE = 0.08
 _OUT_POINTS = 8
 _OUT_LEAST = 0.005  # of all points
 _OUT_ONE_WAY = 0.7  # resultant of the directions, modulo half a turn: a rim all around is no handle
+_SIDE_COS = np.cos(np.deg2rad(45.0))
+_FEWEST = 30  # points that say how far noise carries the outermost
 _FLAT_RATIO = 0.2  # a footprint this thin may be one face of something deeper
 
 
@@ -72,13 +75,14 @@ def upright_box(
     floor_m: float | None = None,
     missing_m: Array | None = None,
     noise_m: float = 0.0,
+    shown_m: float = 0.0,
     border_m: float = 0.0,
 ) -> BoxFit:
     """The box of (N, 3) points in the camera's optical frame, z along the unit vector `up`.
 
     `floor_m` is the height (along `up`, from the camera) of its lower face when a support is known; `missing_m` (2, 2)
-    how much its points may lack to the left and right, above and below; `noise_m` the depth noise at the object;
-    `border_m` how much of its silhouette the depth cleaning took off.
+    how much its points may lack to the left and right, above and below; `noise_m` the depth noise at the object,
+    `shown_m` how much of it the depth shows; `border_m` how much of its silhouette the depth cleaning took off.
     """
     points = points_m.take(thinned(np.arange(len(points_m)), _FIT_POINTS), axis=0).astype(np.float64)
     middle = mean_of(points)
@@ -94,10 +98,12 @@ def upright_box(
     yaw = _best_yaw(solid, whole, facing, max(_NEAR_M, noise_m), overlooked=overlooked)
     circle = _round_footprint(solid, corners, whole, facing, yaw, noise_m, overlooked=overlooked)
     standing_out = None if circle is None else _standing_out(solid, circle, noise_m)
+    if circle is not None:
+        circle = _noiseless(circle, solid, corners, shown_m * float(view @ base[:, 1]))
     radius_m = 0.0 if circle is None else circle.radius_m + border_m * abs(float(view @ up))
     if circle is None:
         axes = _turned(base, yaw)
-        center, sides = _sides(ground, base, axes, view, border_m)
+        center, sides = _sides(ground, base, axes, view, shown_m, border_m)
     else:
         axes, center, sides = _around(circle, radius_m, standing_out, base, border_m)
     is_round = circle is not None and standing_out is None
@@ -115,13 +121,13 @@ def upright_box(
     )
 
 
-def principal_box(points_m: Array, *, noise_m: float = 0.0, border_m: float = 0.0) -> BoxFit:
+def principal_box(points_m: Array, *, noise_m: float = 0.0, shown_m: float = 0.0, border_m: float = 0.0) -> BoxFit:
     """The box of points about which neither up nor a support is known: z along their thinnest direction."""
     points = np.asarray(points_m, np.float64)
     middle = mean_of(points)
     _, axes = np.linalg.eigh((points - middle).T @ (points - middle))
     thinnest = axes[:, 0] * (-1.0 if axes[:, 0] @ middle > 0 else 1.0)
-    fit = upright_box(points, thinnest, noise_m=noise_m, border_m=border_m)
+    fit = upright_box(points, thinnest, noise_m=noise_m, shown_m=shown_m, border_m=border_m)
     box = OrientedBox(fit.box.camera_from_object, fit.box.size_m, fit.box.point_count, orientation_known=False)
     return BoxFit(box, fit.is_round, upright=False, on_floor=False, far_side_seen=False)
 
@@ -183,6 +189,37 @@ def _area_m2(outline: Array, yaw_rad: float) -> float:
     """Of the rectangle around (N, 2) points at a yaw."""
     cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
     return float(np.prod(np.ptp(outline @ np.array([[cos, -sin], [sin, cos]]), axis=0)))
+
+
+def _noiseless(circle: Circle, ground: Array, corners: Array, sigma_m: float) -> Circle:
+    """The circle without what the noise `sigma_m` along the view carried the points of its outline out.
+
+    One of which the near side is seen lies nearer by as much. One seen all around lies nearer by half of how much
+    farther its near side was carried than its far side, and its radius is larger by the mean of |cos|, 2 / pi, of both.
+    """
+    near_m = _rim_carried_m(circle, ground, corners, sigma_m, -1.0)
+    if circle.arc_rad < _ALL_AROUND * 2 * np.pi:
+        return replace(circle, center_m=circle.center_m + np.array([0.0, near_m]))
+    far_m = _rim_carried_m(circle, ground, corners, sigma_m, 1.0)
+    center = circle.center_m + np.array([0.0, (near_m - far_m) / 2])
+    return replace(circle, center_m=center, radius_m=circle.radius_m - (near_m + far_m) / np.pi)
+
+
+def _rim_carried_m(circle: Circle, ground: Array, corners: Array, sigma_m: float, way: float) -> float:
+    """How far out noise carried the outline towards the camera (`way` -1) or away from it: as many of the noisy points
+    are outside of their true place as it has corners there."""
+    side, at = _towards(ground, circle, way), _towards(corners, circle, way)
+    if sigma_m <= 0 or len(side) < _FEWEST or not len(at):
+        return 0.0
+    share = min(0.5, len(at) / len(side))
+    return carried_out(-side, float(np.quantile(-side, share)), share, sigma_m)
+
+
+def _towards(points: Array, circle: Circle, way: float) -> Array:
+    """(N,) distances from a circle's middle of those of (M, 2) points that lie towards the camera from it, or away."""
+    offsets = points - circle.center_m
+    distances = lengths_of(offsets)
+    return np.asarray(distances[way * offsets[:, 1] > _SIDE_COS * distances])
 
 
 def _standing_out(ground: Array, circle: Circle, noise_m: float) -> Array | None:
@@ -286,13 +323,17 @@ def _circle_of(outline: Array, noise_m: float) -> Circle | None:
     return circle if circle.residual_m < max(0.05 * circle.radius_m, noise_m) else None
 
 
-def _sides(ground: Array, base: Array, axes: Array, view: Array, border_m: float) -> tuple[Array, Array]:
+def _sides(
+    ground: Array, base: Array, axes: Array, view: Array, shown_m: float, border_m: float
+) -> tuple[Array, Array]:
     """Middle, in the base's axes, and lengths of the footprint's two sides."""
     turn = base[:, :2].T @ axes[:, :2]
-    low, high = ends_of(ground @ turn, _QUANTILE)
-    # Cleaning takes the border off across the view; a face seen head-on loses nothing.
-    border = border_m * np.sqrt(np.maximum(0.0, 1 - (view @ axes[:, :2]) ** 2))
-    return turn @ ((low + high) / 2), high - low + 2 * border
+    low, high = noiseless_ends(ground @ turn, _QUANTILE, shown_m * np.abs(view @ axes[:, :2]))
+    lost = cleaned_away_m(axes, view, high - low, border_m)
+    away = np.array([[-1.0], [1.0]]) * (view @ axes[:, :2]) > 0
+    lost += cut_off_m(ground @ turn, np.stack([low, high]), _QUANTILE) * away
+    low, high = low - lost[0], high + lost[1]
+    return turn @ ((low + high) / 2), high - low
 
 
 def _longest_first(box: OrientedBox) -> OrientedBox:

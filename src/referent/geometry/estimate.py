@@ -10,6 +10,7 @@ from referent.config import GeometryConfig
 from referent.geometry.box import BoxFit, principal_box, upright_box
 from referent.geometry.camera import points_at
 from referent.geometry.covariance import pose_covariance
+from referent.geometry.ends import noise_shown_m
 from referent.geometry.faces import faces_of
 from referent.geometry.missing import missing_m
 from referent.geometry.noise import depth_sigma_m
@@ -36,6 +37,7 @@ class Look:
     missing_m: Array  # (2, 2) how much longer it may be: left and right, above and below
     distance_m: float  # of its points along the camera's axis, in the median
     noise_m: float  # of the depth at that distance
+    shown_m: float  # how much of that noise the depth shows
     border_m: float  # what cleaning took off its silhouette
 
 
@@ -66,6 +68,7 @@ def estimate_pose(
         floor_m=seen.floor_m if fit.upright else None,
         missing_m=seen.missing_m,
         noise_m=seen.noise_m,
+        shown_m=seen.shown_m,
         border_m=seen.border_m,
     )
     quality = PoseQuality("box", unobserved=faces.unobserved, measured_stamp_ns=frame.stamp_ns)
@@ -115,16 +118,25 @@ def look(frame: RgbdFrame, mask: Array, config: GeometryConfig, *, up_in_camera:
     points = points.take(few, axis=0)
     distance_m = _distance_m(points)
     noise_m = depth_sigma_m(distance_m, camera.fx, config)
+    shown_m = min(noise_m, noise_shown_m(patch.depth_m[patch.around], kept[patch.around]))
     border_m = (max(config.erode_px, 1) + 0.5) * distance_m / camera.fx
     axis = _up_axis(plane, up)
     floor_m = None if plane is None or axis is None else _floor_m(points, plane, axis)
     lacking_m = missing_m(patch, kept, camera, config, plane)
     if axis is None:
-        fit = principal_box(points, noise_m=noise_m, border_m=border_m)
+        fit = principal_box(points, noise_m=noise_m, shown_m=shown_m, border_m=border_m)
     else:
-        fit = upright_box(points, axis, floor_m=floor_m, missing_m=lacking_m, noise_m=noise_m, border_m=border_m)
+        fit = upright_box(
+            points,
+            axis,
+            floor_m=floor_m,
+            missing_m=lacking_m,
+            noise_m=noise_m,
+            shown_m=shown_m,
+            border_m=border_m,
+        )
     colors = frame.rgb.reshape(-1, 3).take(rows[few] * camera.width + columns[few], axis=0)
-    return Look(points, colors, fit, axis, floor_m, lacking_m, distance_m, noise_m, border_m)
+    return Look(points, colors, fit, axis, floor_m, lacking_m, distance_m, noise_m, shown_m, border_m)
 
 
 def _check_inputs(frame: RgbdFrame, mask: Array, up_in_camera: Array | None) -> None:

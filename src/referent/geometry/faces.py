@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from referent.geometry.box import BoxFit
+from referent.geometry.ends import cleaned_away_m, cut_off_m, noiseless_ends
 from referent.geometry.points import ends_of, thinned
 from referent.types import Array
 
@@ -22,6 +23,7 @@ _SHRINKING = 0.1  # a face that moves inwards by more than its sigma does so thi
 _UNOBSERVED_SHARE = 0.25  # of a side: a face less sure than this was not seen
 _UNOBSERVED_M = 0.015
 BEHIND_ROUND = 0.15  # of its width: what a round thing may hide behind itself, such as a mug its handle
+_OUTWARDS = np.array([[-1.0], [1.0]])
 _STEEP = (0.5, 0.9)  # sine of the view downwards from which the foot begins to be hidden, and is
 _SHARP_VIEW = 0.7
 
@@ -82,21 +84,28 @@ def faces_of(
     floor_m: float | None,
     missing_m: Array,
     noise_m: float,
+    shown_m: float,
     border_m: float,
 ) -> Faces:
     """What one frame shows of the faces across `axes` (3, 3, columns, in the camera's optical frame), from its origin.
 
     `floor_m` is where along the third axis its support is, when known. `missing_m` (2, 2) is how much longer it may be
-    to the left and right, above and below.
+    to the left and right, above and below; `shown_m` how much of the noise `noise_m` its depth shows.
     """
     center = fit.box.camera_from_object[:3, 3]
     view = center / np.linalg.norm(center)
     along = points_m.take(thinned(np.arange(len(points_m)), _POINTS), axis=0) @ axes
     ends = ends_of(along, _QUANTILE)
     tails = np.abs(ends_of(along, _TAIL_QUANTILE) - ends)
-    # Cleaning takes the border off across the view; the rim of a top is taken off sideways, not downwards.
-    level = np.array([1.0, 1.0, 0.0]) if fit.upright else np.ones(3)
-    ends += np.array([[-1.0], [1.0]]) * border_m * level * np.sqrt(np.maximum(0.0, 1 - (view @ axes) ** 2))
+    # Of a top that is seen, the rim is taken off sideways, not downwards; what noise adds to it rounded tops have lost.
+    level = 2 if fit.upright else 3
+    ends[:, :level] = noiseless_ends(along[:, :level], _QUANTILE, shown_m * np.abs(view @ axes[:, :level]))
+    if fit.upright:
+        lost = cleaned_away_m(axes, view, np.ptp(ends, axis=0)[:2], border_m)
+        lost += cut_off_m(along[:, :2], ends[:, :2], _QUANTILE) * (_OUTWARDS * (view @ axes[:, :2]) > 0)
+        ends[:, :2] += _OUTWARDS * lost
+    else:
+        ends += _OUTWARDS * border_m * np.sqrt(np.maximum(0.0, 1 - (view @ axes) ** 2))
     if fit.body_center_m is not None:  # the far half of a round thing follows from the near one
         body = fit.body_center_m @ axes[:, :2] + np.array([[-1.0], [1.0]]) * fit.body_radius_m
         outer = np.stack([np.minimum(ends[0, :2], body[0]), np.maximum(ends[1, :2], body[1])])

@@ -10,14 +10,15 @@ from referent.config import GeometryConfig
 from referent.geometry.estimate import Look, look_covariance
 from referent.geometry.noise import independent_samples
 from referent.geometry.poses import rigid, skew, transform_points
-from referent.geometry.registration import Registration
-from referent.geometry.symmetry import smallest_rotation
+from referent.geometry.registration import Registration, rotation_vector
+from referent.geometry.symmetry import continue_axes, smallest_rotation
 from referent.types import Array, OrientedBox, RgbdFrame
 
 LAID_SIGMA = np.array([0.001] * 3 + [0.005] * 3)  # m and rad: what a registration is off by at least
 _STANDING_RAD = np.deg2rad(2.0)  # what stands on a level support is upright to this
 _ROUND_SHARE = 0.05  # of what a round thing's surface seems to say of its turn is left, lest none is
 _TIPPED_COS = np.cos(np.deg2rad(25.0))  # what leans more does not stand
+_LEVEL_COS = np.cos(np.deg2rad(8.0))  # a support that slopes more has its own normal as its up
 _STANDING_COS = np.cos(np.deg2rad(10.0))  # what leans less and stands is upright
 
 
@@ -28,7 +29,12 @@ class View:
     frame: RgbdFrame
     seen: Look
     fixed_from_camera: Array | None
-    gravity_known: bool
+    up_in_camera: Array | None  # (3,) against gravity, when known
+
+    @property
+    def gravity_known(self) -> bool:
+        """Whether it is known where up is, whatever it stands on."""
+        return self.up_in_camera is not None
 
     @property
     def fixed(self) -> Array:
@@ -43,6 +49,21 @@ class Measured:
     camera_from_object: Array
     information: Array
     registration: Registration
+
+
+def continued(view: View, last: OrientedBox | None) -> View:
+    """The view with its box described by the axes that continue those of an earlier life."""
+    if last is None:
+        return view
+    fit = view.seen.fit
+    box = continue_axes(fit.box, last, is_round=fit.is_round)
+    return replace(view, seen=replace(view.seen, fit=replace(fit, box=box)))
+
+
+def moved_over(view: View, last: OrientedBox | None) -> Array:
+    """(4, 4) where this frame's box is, turned as the last one: a box seen in part has no say in how it is turned."""
+    fresh = view.seen.fit.box.camera_from_object
+    return fresh if last is None else rigid(last.camera_from_object[:3, :3], fresh[:3, 3])
 
 
 def shifted_only(laid: Registration, pose: Array, predicted: Array, information: Array) -> Measured:
@@ -81,11 +102,23 @@ def turned_anyhow(information: Array, axis: Array) -> Array:
     return np.asarray(known @ information @ known)
 
 
+def turned_rad(laid: Registration, predicted: Array, *, spun_about: Array | None) -> float:
+    """By how much a frame was laid turned beside `predicted` (4, 4); about the axis `spun_about` (3,) anything goes."""
+    turn = laid.target_from_points[:3, :3].T @ predicted[:3, :3].T
+    if spun_about is not None:
+        return float(np.arccos(np.clip(spun_about @ turn @ spun_about, -1.0, 1.0)))
+    return float(np.linalg.norm(rotation_vector(turn)))
+
+
 def standing(learned: Array, view: View) -> tuple[Array, Array]:
     """(6, 6) information that what stands on a level support stands upright, and (6,) the turn that brings it there."""
     nothing = np.zeros((6, 6)), np.zeros(6)
     up = view.seen.up
-    if up is None or not view.gravity_known or view.seen.floor_m is None or learned[:3, 2] @ up < _TIPPED_COS:
+    if up is None or view.up_in_camera is None or view.seen.floor_m is None:
+        return nothing
+    # A slope that its support has in one frame is mostly another surface: it does not tilt what stood upright.
+    sloping = up @ view.up_in_camera < _LEVEL_COS * np.linalg.norm(view.up_in_camera)
+    if learned[:3, 2] @ up < (_LEVEL_COS if sloping else _TIPPED_COS):
         return nothing
     information, lean = nothing
     information[3:, 3:] = _level(up) / _STANDING_RAD**2

@@ -67,7 +67,7 @@ class Shape:
         before = self.axes
         if stands := self.stands(seen, camera_from_object, moved=moved):
             self._straighten(seen, camera_from_object)
-        if seen.missing_m.max() < _WHOLE * seen.fit.box.size_m.max():  # what is cut off makes corners where none are
+        if is_seen_whole(seen):
             self._learn_axes(seen.fit, camera_from_object)
         self.axes = proper(self.axes)
         new = self._faces(seen, camera_from_object, stands=stands)
@@ -125,9 +125,15 @@ class Shape:
             floor_m=seen.floor_m if stands else None,
             missing_m=seen.missing_m,
             noise_m=seen.noise_m,
+            shown_m=seen.shown_m,
             border_m=seen.border_m,
         )
         return Faces(faces.ends_m - camera_from_object[:3, 3] @ axes, faces.sigma_m, faces.weight)
+
+
+def is_seen_whole(seen: Look) -> bool:
+    """Whether next to nothing of it is hidden: what is cut off makes corners where none are."""
+    return bool(seen.missing_m.max() < _WHOLE * seen.fit.box.size_m.max())
 
 
 def _shows_handle(fit: BoxFit) -> bool:

@@ -15,18 +15,21 @@ from referent.geometry.measuring import (
     Measured,
     View,
     box_information,
+    continued,
     information_of,
+    moved_over,
     shifted_only,
     standing,
     stood_up,
     turned_anyhow,
+    turned_rad,
 )
 from referent.geometry.model_track import ModelTrack
 from referent.geometry.models.model import ObjectModel
 from referent.geometry.motion import GATE, Motion
 from referent.geometry.poses import rigid, rigid_inverse
-from referent.geometry.registration import rotation_of, rotation_vector
-from referent.geometry.shape import Shape
+from referent.geometry.registration import Registration, rotation_of, rotation_vector
+from referent.geometry.shape import Shape, is_seen_whole
 from referent.geometry.symmetry import continue_axes, proper, smallest_rotation
 from referent.types import Array, ObjectCloud, ObjectPose, OrientedBox, PoseQuality, RgbdFrame
 
@@ -37,11 +40,13 @@ _CLEARLY_BETTER = 0.1
 _BETTER_MISFIT = 0.8  # of another start's
 _APART_M = 0.006  # faces farther from where they were laid, or a box that is turned more, are tried as well
 _APART_RAD = np.deg2rad(6.0)
-_SLIVER_SHARE = 0.6  # of the box's diagonal
+_FAR_RAD = np.deg2rad(15.0)  # nothing turns by more beside what was predicted, from one frame to the next
+_SLIVER_SHARE, _MOST_SHARE = 0.6, 0.85  # of the box's diagonal
 _ALIKE_SHARE = 0.08
 _REJECTS = 5  # frames in a row that fit nowhere: the object is learned anew
 _LONG_REJECTS = 30  # frames: so long a sliver elsewhere is waited for to be the object coming back
 _OUT_OF_SIGHT_NS = 500_000_000
+_HIDDEN_NS = 200_000_000
 _NEAR_M = 0.02
 
 
@@ -86,32 +91,17 @@ class PoseTrack:
             if pose is not None:
                 self._life = None
                 return pose
-        view = View(frame, seen, fixed_from_camera, up_in_camera is not None)
+        view = View(frame, seen, fixed_from_camera, up_in_camera)
         if self._life is not None and not self._life.follow(view, self._config):
             if self._life.may_come_back(view):
                 return self._life.as_seen(view, self._config)
-            self._life = _Life(view, _moved_over(view, self._last_box))
+            self._life = _Life(view, moved_over(view, self._last_box))
         if self._life is None:
-            view = _continued(view, self._last_box)
+            view = continued(view, self._last_box)
             self._life = _Life(view, view.seen.fit.box.camera_from_object)
         pose = self._life.pose(view, self._config)
         self._last_box = pose.box
         return pose
-
-
-def _continued(view: View, last: OrientedBox | None) -> View:
-    """The view with its box described by the axes that continue those of an earlier life."""
-    if last is None:
-        return view
-    fit = view.seen.fit
-    box = continue_axes(fit.box, last, is_round=fit.is_round)
-    return replace(view, seen=replace(view.seen, fit=replace(fit, box=box)))
-
-
-def _moved_over(view: View, last: OrientedBox | None) -> Array:
-    """(4, 4) where this frame's box is, turned as the last one: a box seen in part has no say in how it is turned."""
-    fresh = view.seen.fit.box.camera_from_object
-    return fresh if last is None else rigid(last.camera_from_object[:3, :3], fresh[:3, 3])
 
 
 class _Life:
@@ -122,6 +112,7 @@ class _Life:
         self._born_ns = self._measured_ns = self._seen_ns = view.frame.stamp_ns
         self._published: Array | None = None  # (3, 3) axes of the last published box, in the fixed frame
         self._out_of_sight = False  # it was, and has not been found since
+        self._coming_back = False  # it was hidden, and most of it has not been found since
         self._keyframes = Keyframes(seen, camera_from_object)
         self._shape = Shape(seen, camera_from_object)
         moving = view.fixed_from_camera is None  # what rests moves too, seen from a camera that moves
@@ -138,6 +129,7 @@ class _Life:
             return False
         self._motion.predict(view.frame.stamp_ns)
         self._out_of_sight |= view.frame.stamp_ns - self._seen_ns > _OUT_OF_SIGHT_NS
+        self._coming_back |= view.frame.stamp_ns - self._seen_ns > _HIDDEN_NS
         self._seen_ns = view.frame.stamp_ns
         predicted = rigid_inverse(view.fixed) @ self._motion.pose
         measured = self._laid(view, predicted, config)
@@ -147,6 +139,7 @@ class _Life:
             return (self._is_sliver(view) or self._rejects < _REJECTS) and self._is_near(view, predicted)
         self._rejects = 0
         self._out_of_sight = False
+        self._coming_back &= self._seen_share(view) < _MOST_SHARE
         self._source, self._measured_ns = "registered", view.frame.stamp_ns
         self._residual_m = measured.registration.residual_m
         now = rigid_inverse(view.fixed) @ self._motion.pose
@@ -224,7 +217,8 @@ class _Life:
         best = self._keyframes.lay(view.seen, predicted)
         if not self._is_sliver(view):
             if best.overlap < _SURE_OVERLAP:
-                other = self._keyframes.lay(view.seen, self._at_fresh_box(view, predicted))
+                anew = self._at_fresh_faces if self._coming_back else self._at_fresh_box
+                other = self._keyframes.lay(view.seen, anew(view, predicted))
                 margin = -_CLEARLY_BETTER if self._is_whole(view) else _CLEARLY_BETTER
                 best = other if other.overlap > best.overlap + margin else best
             start = None
@@ -233,6 +227,8 @@ class _Life:
             if start is not None:
                 other = self._keyframes.lay(view.seen, start)
                 best = other if other.misfit < _BETTER_MISFIT * best.misfit else best
+        if self._coming_back and self._seen_share(view) < 1 - _ALIKE_SHARE and self._is_turned(best, predicted):
+            best = self._with_its_turn(view, best, predicted)
         if best.overlap < _GOOD_OVERLAP:
             return None
         pose = rigid_inverse(best.target_from_points)
@@ -243,6 +239,22 @@ class _Life:
             information = turned_anyhow(information, pose[:3, :3] @ self._shape.axes[:, 2])
         return self._with_box(Measured(pose, information, best), view, config)
 
+    def _with_its_turn(self, view: View, turned: Registration, predicted: Array) -> Registration:
+        """A part of it laid with the turn it had, if it lies well so; else as it was, if most of it lies wholly there.
+
+        A part of one face of a box lies on another as well: what shows little does not show how it is turned.
+        """
+        kept = self._keyframes.lay(view.seen, self._at_fresh_faces(view, predicted))
+        if kept.overlap > _SURE_OVERLAP and not self._is_turned(kept, predicted):
+            return kept
+        strong = turned.overlap > _FULL_OVERLAP and self._seen_share(view) > _MOST_SHARE
+        return turned if strong else replace(turned, overlap=0.0)
+
+    def _is_turned(self, laid: Registration, predicted: Array) -> bool:
+        """Whether a frame was laid with clearly another turn than was predicted."""
+        axis = predicted[:3, :3] @ self._shape.axes[:, 2] if self._shape.is_round else None
+        return turned_rad(laid, predicted, spun_about=axis) > _FAR_RAD
+
     def _with_box(self, laid: Measured, view: View, config: GeometryConfig) -> Measured:
         """The registration and this frame's box together: a flat face slides along itself, its borders do not.
 
@@ -251,10 +263,11 @@ class _Life:
         fit = view.seen.fit
         learned = self._shape.box(laid.camera_from_object, fit.box.point_count).camera_from_object
         fresh = continue_axes(fit.box, self._shape.box(laid.camera_from_object, 0)).camera_from_object
+        turn = rotation_vector(fresh[:3, :3] @ learned[:3, :3].T)
         turned = fit.box.orientation_known and self._shape.orientation_known
-        apart = np.concatenate([fresh[:3, 3] - learned[:3, 3], np.zeros(3)])
-        if turned:
-            apart[3:] = rotation_vector(fresh[:3, :3] @ learned[:3, :3].T)
+        if self._coming_back and np.linalg.norm(turn) > _FAR_RAD:
+            turned &= is_seen_whole(view.seen)
+        apart = np.concatenate([fresh[:3, 3] - learned[:3, 3], turn * turned])
         information = box_information(view, config, turned=turned)
         if not self._stands(view, laid.camera_from_object):  # its own box may reach down to a support far below
             apart[:3], information[:3, :3] = self._shape.faces_apart(view.seen, laid.camera_from_object, stands=False)
@@ -274,13 +287,15 @@ class _Life:
 
     def _is_sliver(self, view: View) -> bool:
         """Whether little of the object is seen."""
-        seen_m = np.linalg.norm(view.seen.fit.box.size_m)
-        return bool(seen_m < _SLIVER_SHARE * np.linalg.norm(self._shape.faces.size_m))
+        return self._seen_share(view) < _SLIVER_SHARE
 
     def _is_whole(self, view: View) -> bool:
         """Whether as much is seen of the object as is known of it: then its box says where it is."""
-        seen_m = np.linalg.norm(view.seen.fit.box.size_m)
-        return bool(abs(seen_m / np.linalg.norm(self._shape.faces.size_m) - 1) < _ALIKE_SHARE)
+        return abs(self._seen_share(view) - 1) < _ALIKE_SHARE
+
+    def _seen_share(self, view: View) -> float:
+        """How long the diagonal of this frame's box is beside that of the known one."""
+        return float(np.linalg.norm(view.seen.fit.box.size_m) / np.linalg.norm(self._shape.faces.size_m))
 
     def _is_near(self, view: View, predicted: Array) -> bool:
         """Whether what is seen may still be the object: else the mask has gone over to something else."""
@@ -292,6 +307,11 @@ class _Life:
         """The predicted pose moved to where this frame's own box is."""
         expected = self._shape.box(predicted, 0).camera_from_object[:3, 3]
         shift = view.seen.fit.box.camera_from_object[:3, 3] - expected
+        return rigid(predicted[:3, :3], predicted[:3, 3] + shift)
+
+    def _at_fresh_faces(self, view: View, predicted: Array) -> Array:
+        """The predicted pose moved to where this frame's own faces are: those that are hidden have no say."""
+        shift, _ = self._shape.faces_apart(view.seen, predicted, stands=self._stands(view, predicted))
         return rigid(predicted[:3, :3], predicted[:3, 3] + shift)
 
     def _contradicting(self, view: View, laid: Array) -> Array | None:
