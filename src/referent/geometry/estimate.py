@@ -15,7 +15,7 @@ from referent.geometry.faces import faces_of
 from referent.geometry.missing import missing_m
 from referent.geometry.noise import depth_sigma_m
 from referent.geometry.plane import Plane, heights_m, ring_pixels, support_plane
-from referent.geometry.points import Patch, object_mask, one_object, patch_around, pixels_of, thinned
+from referent.geometry.points import Patch, border_px, object_mask, one_object, patch_around, pixels_of, thinned
 from referent.geometry.regrowth import REACH_PX, regrown
 from referent.geometry.symmetry import continue_axes
 from referent.types import Array, ObjectCloud, ObjectPose, OrientedBox, PoseQuality, RgbdFrame
@@ -119,7 +119,7 @@ def look(frame: RgbdFrame, mask: Array, config: GeometryConfig, *, up_in_camera:
     distance_m = _distance_m(points)
     noise_m = depth_sigma_m(distance_m, camera.fx, config)
     shown_m = min(noise_m, noise_shown_m(patch.depth_m[patch.around], kept[patch.around]))
-    border_m = (max(config.erode_px, 1) + 0.5) * distance_m / camera.fx
+    border_m = border_px(kept, patch.mask, config) * distance_m / camera.fx
     axis = _up_axis(plane, up)
     floor_m = None if plane is None or axis is None else _floor_m(points, plane, axis)
     lacking_m = missing_m(patch, kept, camera, config, plane)

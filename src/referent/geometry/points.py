@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -99,17 +100,31 @@ def _as_near(kept: Array, patch: Patch) -> Array:
         return np.asarray(np.abs(patch.depth_m - middle_m) <= _DEEP * width_px * middle_m / patch.fx)
 
 
+def border_px(kept: Array, mask: Array, config: GeometryConfig) -> float:
+    """How wide a border (h, w) of the mask cleaning left out: what was asked for, less where it left too little else.
+
+    A step of depth takes a pixel at least, and half of the next one is not the object's. The middle of the four sides
+    counts: one may be at the picture's border, one cut off by the support.
+    """
+    lost_px = [px for _, px in _left_out_px(kept, mask)]
+    return min(max(float(np.median(lost_px)) if lost_px else 0.0, 1.0), max(config.erode_px, 1)) + 0.5
+
+
 def _falls_short(kept: Array, mask: Array, erode_px: int) -> bool:
     """Whether cleaning took off more than a border: the mask goes on well beyond what is kept."""
     asked_px = max(0, erode_px - 1)  # a wider border was asked for: that is not short
+    return any(
+        px.max() - asked_px > max(_SHORT_PX, _SHORT_SHARE * length_px) for length_px, px in _left_out_px(kept, mask)
+    )
+
+
+def _left_out_px(kept: Array, mask: Array) -> Iterator[tuple[int, Array]]:
+    """Of columns and rows, how long the mask is, and how much longer (2,) at its ends than what is kept, if any is."""
     if not kept.any():
-        return False
+        return
     for axis in (0, 1):
         seen, masked = np.flatnonzero(kept.any(axis=axis)), np.flatnonzero(mask.any(axis=axis))
-        beyond_px = max(seen[0] - masked[0], masked[-1] - seen[-1])
-        if beyond_px - asked_px > max(_SHORT_PX, _SHORT_SHARE * (np.ptp(masked) + 1)):
-            return True
-    return False
+        yield int(np.ptp(masked)) + 1, np.array([seen[0] - masked[0], masked[-1] - seen[-1]])
 
 
 def _agreeing(patch: Patch) -> Array:
