@@ -23,6 +23,7 @@ from referent.evaluation.heldout.questions import render_picture
 from referent.evaluation.heldout.tracker import judge_tracker
 from referent.evaluation.run import run_suite
 from referent.evaluation.suites import heldout_cases
+from referent.grounding.targets import Numbering
 from referent.settings import override
 from referent.types import (
     FrameResult,
@@ -43,6 +44,7 @@ class Answering:
         self._delay_s = delay_s
         self._asked_s: float | None = None
         self.closed = threading.Event()
+        self.numbering = Numbering()
 
     def instruct(self, instruction: str) -> None:
         self._asked_s = time.perf_counter()
