@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from followed import a_camera, a_shot, on_table, turns_deg
+from followed import Followed, a_camera, a_shot, on_table, turns_deg
 from scipy.spatial.transform import Rotation
 from test_pose_track import BOX, CAN, MUG, MUG_MIDDLE_M, axis_error_deg, center_error_m, followed
 
+from referent.config import GeometryConfig
 from referent.geometry.poses import rigid
+from referent.geometry.track import PoseTrack
 
 
 @pytest.mark.parametrize(("start_deg", "step_deg", "fixed"), [(0.0, 6.0, True), (150.0, 3.0, False)])
@@ -71,3 +73,15 @@ def test_a_lifted_and_tilted_box_keeps_its_axes():
     assert axis_error_deg(seen) < 5
     assert center_error_m(seen) < 0.010
     np.testing.assert_allclose(np.sort(seen.poses[-1].box.size_m), [0.06, 0.08, 0.12], atol=0.010)
+
+
+def test_how_sure_it_may_be_does_not_change_what_is_followed():
+    """The floors tell others what calibration is worth; a camera that has none to add is followed no worse."""
+    usual, exact = followed(), Followed(PoseTrack(GeometryConfig(floor_position_m=0.0, floor_rotation_deg=0.0)))
+    for frame in range(30):
+        pose = on_table(20 + 4.0 * np.clip(frame - 8, 0, 10), -0.1 + 0.01 * np.clip(frame - 8, 0, 10))
+        shot = a_shot(a_camera(1.0 * frame), {"object": (BOX, pose)}, frame=frame, noise_px=0.1)
+        cautious, sure = usual.see(shot), exact.see(shot)
+        np.testing.assert_array_equal(cautious.box.camera_from_object, sure.box.camera_from_object)
+        np.testing.assert_array_equal(cautious.box.size_m, sure.box.size_m)
+        assert np.linalg.eigvalsh(cautious.covariance - sure.covariance).min() > 1e-6

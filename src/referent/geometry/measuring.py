@@ -15,6 +15,8 @@ from referent.geometry.symmetry import continue_axes, smallest_rotation
 from referent.types import Array, OrientedBox, RgbdFrame
 
 LAID_SIGMA = np.array([0.001] * 3 + [0.005] * 3)  # m and rad: what a registration is off by at least
+# Boxes of successive frames err alike: each counts as off by so much at least, however well calibrated the camera is.
+_BOX_FLOOR_M, _BOX_FLOOR_DEG = 0.003, 1.0
 _STANDING_RAD = np.deg2rad(2.0)  # what stands on a level support is upright to this
 _ROUND_SHARE = 0.05  # of what a round thing's surface seems to say of its turn is left, lest none is
 _TIPPED_COS = np.cos(np.deg2rad(25.0))  # what leans more does not stand
@@ -128,7 +130,8 @@ def standing(learned: Array, view: View) -> tuple[Array, Array]:
 
 def box_information(view: View, config: GeometryConfig, *, turned: bool) -> Array:
     """(6, 6) information of this frame's own box, of how it is turned only if `turned`."""
-    covariance = look_covariance(view.seen, view.frame.intrinsics.fx, config, gravity_known=view.gravity_known)
+    as_sure = replace(config, floor_position_m=_BOX_FLOOR_M, floor_rotation_deg=_BOX_FLOOR_DEG)
+    covariance = look_covariance(view.seen, view.frame.intrinsics.fx, as_sure, gravity_known=view.gravity_known)
     information = np.zeros((6, 6))
     information[:3, :3] = np.linalg.inv(covariance[:3, :3])
     if turned:
