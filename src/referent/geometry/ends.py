@@ -50,8 +50,9 @@ def noiseless_ends(values: Array, share: float, sigma: Array) -> Array:
     """(2, K) between which (N, K) values would lie, but for a `share` at each end, without their noise `sigma` (K,)."""
     ends = ends_of(values, share)
     for k in np.flatnonzero(sigma > 0):
-        ends[0, k] += carried_out(values[:, k], float(ends[0, k]), share, float(sigma[k]))
-        ends[1, k] -= carried_out(-values[:, k], -float(ends[1, k]), share, float(sigma[k]))
+        column = np.ascontiguousarray(values[:, k])
+        ends[0, k] += carried_out(column, float(ends[0, k]), share, float(sigma[k]))
+        ends[1, k] -= carried_out(-column, -float(ends[1, k]), share, float(sigma[k]))
     return ends
 
 
@@ -107,6 +108,9 @@ def cut_off_m(values: Array, ends: Array, share: float) -> Array:
 
     They are taken to go on as evenly as within the last centimetre, as those of a top do up to its edge.
     """
-    outwards = np.array([-1.0, 1.0])[:, None] * (values[:, None, :] - ends)
-    near = ((outwards > -_EVEN_M) & (outwards <= 0)).mean(axis=0)
-    return np.asarray(share * _EVEN_M / np.maximum(near, share))
+    near = np.empty_like(ends)
+    for k, (low, high) in enumerate(ends.T):
+        column = np.ascontiguousarray(values[:, k])
+        near[0, k] = np.count_nonzero(column < low + _EVEN_M) - np.count_nonzero(column < low)
+        near[1, k] = np.count_nonzero(column <= high) - np.count_nonzero(column <= high - _EVEN_M)
+    return np.asarray(share * _EVEN_M / np.maximum(near / len(values), share))
