@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from referent.geometry.ends import carried_out, cleaned_away_m, cut_off_m, noiseless_ends
+from referent.geometry.ends import cleaned_away_m, cut_off_m, noiseless_circle, noiseless_ends
 from referent.geometry.footprint import (
+    ALL_AROUND,
     Circle,
     closeness_yaw,
     distances_from_sides,
@@ -41,7 +42,6 @@ _DROPPED = 0.15  # of the depth along the view
 _CLEARLY_ROUNDER = 0.1  # of the rim
 _STRAYS = 0.04  # of the rim at each side may lie beyond what is its rectangle
 _RIM_SHARE = 0.12  # of the radius
-_ALL_AROUND = 0.7  # of the directions: a bent banana reaches 200 degrees around its hollow
 _CELL_M = 0.005
 _CLEARLY_SMALLER, _SMALLER = 0.9, 0.97  # of the area
 _AGREEING = np.deg2rad(6.0)  # yaws
@@ -50,8 +50,6 @@ _OUT_SHARE = 0.08
 _OUT_POINTS = 8
 _OUT_LEAST = 0.005  # of all points
 _OUT_ONE_WAY = 0.7  # resultant of the directions, modulo half a turn: a rim all around is no handle
-_SIDE_COS = np.cos(np.deg2rad(45.0))
-_FEWEST = 30  # points that say how far noise carries the outermost
 _FLAT_RATIO = 0.2  # a footprint this thin may be one face of something deeper
 
 
@@ -89,8 +87,7 @@ def upright_box(
     view = middle / np.linalg.norm(middle)
     base = _level_axes(up, view)
     ground = points @ base[:, :2]
-    low, high = ends_of((points @ up)[:, None], _QUANTILE)[:, 0]
-    low = low if floor_m is None else min(floor_m, high)
+    low, high = _heights(points @ up, floor_m)
     overlooked = _is_overlooked(up, view, missing_m, float(np.ptp(ground[:, 1])), border_m)
     solid = ground.take(np.flatnonzero(in_company(ground)), axis=0)
     corners = hull_corners(solid)
@@ -99,7 +96,7 @@ def upright_box(
     circle = _round_footprint(solid, corners, whole, facing, yaw, noise_m, overlooked=overlooked)
     standing_out = None if circle is None else _standing_out(solid, circle, noise_m)
     if circle is not None:
-        circle = _noiseless(circle, solid, corners, shown_m * float(view @ base[:, 1]))
+        circle = noiseless_circle(circle, solid, corners, shown_m * float(view @ base[:, 1]))
     radius_m = 0.0 if circle is None else circle.radius_m + border_m * abs(float(view @ up))
     if circle is None:
         axes = _turned(base, yaw)
@@ -109,14 +106,15 @@ def upright_box(
     is_round = circle is not None and standing_out is None
     one_face = circle is None and not overlooked and sides.min() < max(4 * noise_m, _FLAT_RATIO * sides.max())
     size = np.maximum([*sides, high - low], _MIN_SIDE_M)
-    camera_from_object = rigid(axes, base[:, :2] @ center + up * (low + high) / 2)
+    halfway = up * (low + high) / 2
+    camera_from_object = rigid(axes, base[:, :2] @ center + halfway)
     return BoxFit(
         _longest_first(OrientedBox(camera_from_object, size, len(points_m), not is_round and not one_face)),
         is_round=is_round,
         upright=True,
         on_floor=floor_m is not None,
         far_side_seen=overlooked or circle is not None,
-        body_center_m=None if circle is None else base[:, :2] @ circle.center_m + up * (low + high) / 2,
+        body_center_m=None if circle is None else base[:, :2] @ circle.center_m + halfway,
         body_radius_m=radius_m,
     )
 
@@ -130,6 +128,12 @@ def principal_box(points_m: Array, *, noise_m: float = 0.0, shown_m: float = 0.0
     fit = upright_box(points, thinnest, noise_m=noise_m, shown_m=shown_m, border_m=border_m)
     box = OrientedBox(fit.box.camera_from_object, fit.box.size_m, fit.box.point_count, orientation_known=False)
     return BoxFit(box, fit.is_round, upright=False, on_floor=False, far_side_seen=False)
+
+
+def _heights(heights: Array, floor_m: float | None) -> tuple[float, float]:
+    """The lower and the upper face of (N,) points: the lower one is the support, where one is known."""
+    low, high = (float(end) for end in ends_of(heights[:, None], _QUANTILE)[:, 0])
+    return (low if floor_m is None else min(floor_m, high)), high
 
 
 def _is_overlooked(up: Array, view: Array, missing_m: Array | None, depth_m: float, border_m: float) -> bool:
@@ -189,37 +193,6 @@ def _area_m2(outline: Array, yaw_rad: float) -> float:
     """Of the rectangle around (N, 2) points at a yaw."""
     cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
     return float(np.prod(np.ptp(outline @ np.array([[cos, -sin], [sin, cos]]), axis=0)))
-
-
-def _noiseless(circle: Circle, ground: Array, corners: Array, sigma_m: float) -> Circle:
-    """The circle without what the noise `sigma_m` along the view carried the points of its outline out.
-
-    One of which the near side is seen lies nearer by as much. One seen all around lies nearer by half of how much
-    farther its near side was carried than its far side, and its radius is larger by the mean of |cos|, 2 / pi, of both.
-    """
-    near_m = _rim_carried_m(circle, ground, corners, sigma_m, -1.0)
-    if circle.arc_rad < _ALL_AROUND * 2 * np.pi:
-        return replace(circle, center_m=circle.center_m + np.array([0.0, near_m]))
-    far_m = _rim_carried_m(circle, ground, corners, sigma_m, 1.0)
-    center = circle.center_m + np.array([0.0, (near_m - far_m) / 2])
-    return replace(circle, center_m=center, radius_m=circle.radius_m - (near_m + far_m) / np.pi)
-
-
-def _rim_carried_m(circle: Circle, ground: Array, corners: Array, sigma_m: float, way: float) -> float:
-    """How far out noise carried the outline towards the camera (`way` -1) or away from it: as many of the noisy points
-    are outside of their true place as it has corners there."""
-    side, at = _towards(ground, circle, way), _towards(corners, circle, way)
-    if sigma_m <= 0 or len(side) < _FEWEST or not len(at):
-        return 0.0
-    share = min(0.5, len(at) / len(side))
-    return carried_out(-side, float(np.quantile(-side, share)), share, sigma_m)
-
-
-def _towards(points: Array, circle: Circle, way: float) -> Array:
-    """(N,) distances from a circle's middle of those of (M, 2) points that lie towards the camera from it, or away."""
-    offsets = points - circle.center_m
-    distances = lengths_of(offsets)
-    return np.asarray(distances[way * offsets[:, 1] > _SIDE_COS * distances])
 
 
 def _standing_out(ground: Array, circle: Circle, noise_m: float) -> Array | None:
@@ -305,7 +278,7 @@ def _is_body(circle: Circle, ground: Array, *, overlooked: bool) -> bool:
     distances = lengths_of(offsets) / circle.radius_m
     rim = offsets[np.abs(distances - 1) < _RIM_SHARE]
     sectors = np.bincount((np.arctan2(rim[:, 1], rim[:, 0]) / np.deg2rad(20.0) % 18).astype(int) % 18, minlength=18)
-    if (sectors > 0).mean() > _ALL_AROUND:
+    if (sectors > 0).mean() > ALL_AROUND:
         return True
     near_side = np.median(ground[:, 1]) < circle.center_m[1]  # y runs away from the camera
     return bool(near_side and (not overlooked or (distances < 0.5).mean() > _ROUND_MIDDLE))

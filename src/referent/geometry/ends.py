@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
 
+from referent.geometry.footprint import ALL_AROUND, Circle, lengths_of
 from referent.geometry.points import ends_of, thinned
 from referent.types import Array
 
@@ -21,6 +23,7 @@ _DIFFERENCES = 1500  # more change their median by nothing
 _FEWEST = 30
 _EVEN_M = 0.01  # so near to their end values are taken to lie evenly
 _LOWEST_SINE = 0.25  # of a view from above that sees a top at all
+_SIDE_COS = np.cos(np.deg2rad(45.0))
 _SIGMAS_OF_MEDIAN = 1 / _NORMAL.inv_cdf(0.75)
 
 
@@ -86,6 +89,39 @@ def _face_and_slope(below: float, above: float) -> tuple[float, float]:
         return 2 * below, 0.0
     face = 2 * (below - slope * _SLOPE_BELOW)
     return (face, slope) if face > 0 else (0.0, below / _SLOPE_BELOW)
+
+
+def noiseless_circle(circle: Circle, ground: Array, corners: Array, sigma_m: float) -> Circle:
+    """The circle without what the noise `sigma_m` along the view carried the points of its outline out.
+
+    `ground` (N, 2) are points seen from above in metres, x to the right and y away from the camera, `corners` (M, 2)
+    those of their hull.
+    One of which the near side is seen lies nearer by as much. One seen all around lies nearer by half of how much
+    farther its near side was carried than its far side, and its radius is larger by the mean of |cos|, 2 / pi, of both.
+    """
+    near_m = _rim_carried_m(circle, ground, corners, sigma_m, -1.0)
+    if circle.arc_rad < ALL_AROUND * 2 * np.pi:
+        return replace(circle, center_m=circle.center_m + np.array([0.0, near_m]))
+    far_m = _rim_carried_m(circle, ground, corners, sigma_m, 1.0)
+    center = circle.center_m + np.array([0.0, (near_m - far_m) / 2])
+    return replace(circle, center_m=center, radius_m=circle.radius_m - (near_m + far_m) / np.pi)
+
+
+def _rim_carried_m(circle: Circle, ground: Array, corners: Array, sigma_m: float, way: float) -> float:
+    """How far out noise carried the outline towards the camera (`way` -1) or away from it: as many of the noisy points
+    are outside of their true place as it has corners there."""
+    side, at = _towards(ground, circle, way), _towards(corners, circle, way)
+    if sigma_m <= 0 or len(side) < _FEWEST or not len(at):
+        return 0.0
+    share = min(0.5, len(at) / len(side))
+    return carried_out(-side, float(np.quantile(-side, share)), share, sigma_m)
+
+
+def _towards(points: Array, circle: Circle, way: float) -> Array:
+    """(N,) distances from a circle's middle of those of (M, 2) points that lie towards the camera from it, or away."""
+    offsets = points - circle.center_m
+    distances = lengths_of(offsets)
+    return np.asarray(distances[way * offsets[:, 1] > _SIDE_COS * distances])
 
 
 def cleaned_away_m(axes: Array, view: Array, sides_m: Array, border_m: float) -> Array:

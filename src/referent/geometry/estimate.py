@@ -123,18 +123,11 @@ def look(frame: RgbdFrame, mask: Array, config: GeometryConfig, *, up_in_camera:
     axis = _up_axis(plane, up)
     floor_m = None if plane is None or axis is None else _floor_m(points, plane, axis)
     lacking_m = missing_m(patch, kept, camera, config, plane)
+    errors = {"noise_m": noise_m, "shown_m": shown_m, "border_m": border_m}
     if axis is None:
-        fit = principal_box(points, noise_m=noise_m, shown_m=shown_m, border_m=border_m)
+        fit = principal_box(points, **errors)
     else:
-        fit = upright_box(
-            points,
-            axis,
-            floor_m=floor_m,
-            missing_m=lacking_m,
-            noise_m=noise_m,
-            shown_m=shown_m,
-            border_m=border_m,
-        )
+        fit = upright_box(points, axis, floor_m=floor_m, missing_m=lacking_m, **errors)
     colors = frame.rgb.reshape(-1, 3).take(rows[few] * camera.width + columns[few], axis=0)
     return Look(points, colors, fit, axis, floor_m, lacking_m, distance_m, noise_m, shown_m, border_m)
 

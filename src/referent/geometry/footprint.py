@@ -11,6 +11,7 @@ import numpy as np
 from referent.geometry.points import ends_of, mean_of, thinned
 from referent.types import Array
 
+ALL_AROUND = 0.7  # of the directions: a bent banana reaches 200 degrees around its hollow
 _COARSE = np.deg2rad(np.arange(0.0, 90.0, 3.0))
 _FINE = np.deg2rad(np.arange(-3.0, 3.01, 0.5))
 _YAW_POINTS = 300
