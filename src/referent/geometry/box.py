@@ -83,9 +83,7 @@ def upright_box(
     `shown_m` how much of it the depth shows; `border_m` how much of its silhouette the depth cleaning took off.
     """
     points = points_m.take(thinned(np.arange(len(points_m)), _FIT_POINTS), axis=0).astype(np.float64)
-    middle = mean_of(points)
-    view = middle / np.linalg.norm(middle)
-    base = _level_axes(up, view)
+    view, base = _view_of(points, up)
     ground = points @ base[:, :2]
     low, high = _heights(points @ up, floor_m)
     overlooked = _is_overlooked(up, view, missing_m, float(np.ptp(ground[:, 1])), border_m)
@@ -128,6 +126,13 @@ def principal_box(points_m: Array, *, noise_m: float = 0.0, shown_m: float = 0.0
     fit = upright_box(points, thinnest, noise_m=noise_m, shown_m=shown_m, border_m=border_m)
     box = OrientedBox(fit.box.camera_from_object, fit.box.size_m, fit.box.point_count, orientation_known=False)
     return BoxFit(box, fit.is_round, upright=False, on_floor=False, far_side_seen=False)
+
+
+def _view_of(points: Array, up: Array) -> tuple[Array, Array]:
+    """Where the camera looks at (N, 3) points, a unit vector, and the level axes (3, 3) that go with it."""
+    middle = mean_of(points)
+    view = np.asarray(middle / np.linalg.norm(middle))
+    return view, _level_axes(up, view)
 
 
 def _heights(heights: Array, floor_m: float | None) -> tuple[float, float]:
