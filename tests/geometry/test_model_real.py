@@ -14,11 +14,12 @@ from scipy.spatial.transform import Rotation
 
 from referent.config import GeometryConfig
 from referent.geometry.camera import points_at, project
+from referent.geometry.estimate import estimate_pose
 from referent.geometry.models import ModelFit, find_model, load_model, nearest_equivalent, refine_model
 from referent.geometry.models.turns import angle_between
 from referent.geometry.points import object_mask, patch_around, pixels_of
 from referent.geometry.poses import rigid, rigid_inverse, transform_points
-from referent.types import Array, Intrinsics
+from referent.types import Array, Intrinsics, RgbdFrame
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "real"
 CONFIG = GeometryConfig()
@@ -63,6 +64,26 @@ def test_ycb_objects_are_found_with_their_points_as_model(name: str, grown_px: i
     same = nearest_equivalent(fit, truth, model)
     if fit.orientation_known:
         assert add_m(model.points_m, same.camera_from_model, truth) < 0.1 * model.diameter_m
+
+
+@pytest.mark.parametrize("name", ["009_gelatin_box", "025_mug", "061_foam_brick"])
+def test_ycb_objects_without_their_models_lie_within_what_their_boxes_say(name: str) -> None:
+    folder = folder_of("ycbv_frame1")
+    told = json.loads((folder / "000001-gt.json").read_text())
+    k = np.array(told["K"])
+    camera = Intrinsics(640, 480, k[0, 0], k[1, 1], k[0, 2], k[1, 2])
+    depth = depth_of(folder / "000001-depth.png")
+    labels = cv2.imread(str(folder / "000001-label.png"), cv2.IMREAD_UNCHANGED)
+    [thing] = [thing for thing in told["objects"] if thing["name"] == name]
+    frame = RgbdFrame(0, "camera", np.zeros((480, 640, 3), np.uint8), depth, camera)
+    pose = estimate_pose(frame, labels == thing["label"], CONFIG)
+    assert pose is not None
+    axes, center = pose.box.camera_from_object[:3, :3], pose.box.camera_from_object[:3, 3]
+    corners = transform_points(np.array(thing["T_cam_obj"]), load_model(folder / "models" / f"{name}.xyz").points_m)
+    along = corners @ axes
+    off = center - axes @ (along.min(axis=0) + along.max(axis=0)) / 2
+    assert np.linalg.norm(off) < 0.01
+    assert np.sqrt(off @ np.linalg.solve(pose.covariance[:3, :3], off)) < 1
 
 
 def test_a_castle_is_found_and_followed_while_the_camera_moves(tmp_path: Path) -> None:
